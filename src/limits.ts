@@ -1,0 +1,67 @@
+/**
+ * Every limit of tunlog with its unit, reason and source. Relations between them are asserted in
+ * tests/limits_test.ts. A limit that a user may change is the default here and a key in the configuration.
+ */
+
+// ---- Packets ----------------------------------------------------------------------------------------------------
+
+/** Smallest MTU a TUN may have: IPv4's minimum (RFC 791 §3.2). Below 1280 IPv6 is off (RFC 8200 §5). */
+export const MTU_BYTES_MIN = 576;
+/** wg-quick's default where the path does not say otherwise: 1500 - 80. */
+export const MTU_BYTES_DEFAULT = 1420;
+/** Largest MTU: what fits a UDP datagram (65507) less transport header, tag and padding. */
+export const MTU_BYTES_MAX = 65_440;
+/** WireGuard transport header in front of a packet (whitepaper §5.4.6). */
+export const TRANSPORT_HEADER_BYTES = 16;
+/** Poly1305 tag behind it. */
+export const TAG_BYTES = 16;
+/** Plaintext is padded to a multiple of this (whitepaper §5.4.6). */
+export const PADDING_BYTES = 16;
+/** Packets moved per read or write loop: long enough to amortise poll(2), short enough to stay fair. */
+export const BATCH_PACKETS = 128;
+
+// ---- Fragments --------------------------------------------------------------------------------------------------
+
+/** First fragments remembered, so that later ones find their ports. */
+export const FRAGMENT_CACHE_SLOTS = 1024;
+/** How long: Linux gives up reassembly after 30 s (net.ipv4.ipfrag_time). */
+export const FRAGMENT_CACHE_MS = 30_000;
+/** Extension headers walked before a packet is called undecodable; real packets carry at most four. */
+export const EXTENSION_HEADERS_MAX = 8;
+
+// ---- Flows ------------------------------------------------------------------------------------------------------
+
+/** Flows per window and bank unless configured: 64 Ki flows take about 9 MB for both banks. */
+export const FLOWS_MAX_DEFAULT = 65_536;
+/** Fewest that make sense. */
+export const FLOWS_MAX_MIN = 64;
+/** Most that the index's record number can name with room to spare. */
+export const FLOWS_MAX_MAX = 8_388_608;
+/** Default window. */
+export const WINDOW_MS_DEFAULT = 5_000;
+
+// ---- WireGuard --------------------------------------------------------------------------------------------------
+
+/** Peers of one node: the index table and AllowedIPs stay in cache well beyond what one process serves. */
+export const PEERS_MAX = 65_536;
+/** AllowedIPs of one node, over all peers. */
+export const ALLOWED_IPS_MAX = 1_048_576;
+/** Packets kept per peer while a handshake is under way (MAX_STAGED_PACKETS, Linux WireGuard messages.h). */
+export const STAGED_PACKETS_MAX = 128;
+/** Packets kept over all peers: bounds memory when many peers are down. */
+export const STAGED_PACKETS_TOTAL_MAX = 4_096;
+/** UDP socket buffers asked for, as wireguard-go does. */
+export const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
+
+// ---- Local sockets and files ------------------------------------------------------------------------------------
+
+/** Configuration file: 65,536 peers with four AllowedIPs each stay below this. */
+export const CONFIG_BYTES_MAX = 32 * 1024 * 1024;
+/** One UAPI request. */
+export const UAPI_REQUEST_BYTES_MAX = 32 * 1024 * 1024;
+/** One request on the control socket. */
+export const CONTROL_REQUEST_BYTES_MAX = 64 * 1024;
+/** UAPI and control connections served at once. */
+export const LOCAL_CONNECTIONS_MAX = 64;
+/** Interface name with its closing zero (IFNAMSIZ, linux/if.h). */
+export const INTERFACE_NAME_BYTES = 16;

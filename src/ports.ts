@@ -1,0 +1,195 @@
+/**
+ * The shapes by which effects are handed to pure code: memory that C can address, batches of
+ * packets, cryptography. Only types and layout constants stand here; `platform/` implements them
+ * for the real machine and in memory.
+ *
+ * Hot-path rule: a port returns a number (>= 0 done, < 0 a negated errno) and never throws per packet.
+ */
+
+/**
+ * Memory that TypeScript and C both address. It is allocated at start by the platform, never moves,
+ * and is freed when the last reference to `bytes` goes: keep one for as long as C may write to it.
+ */
+export interface NativeBuffer {
+  /** The whole buffer. */
+  readonly bytes: Uint8Array;
+  /** The same bytes, for multi-byte reads and writes. */
+  readonly view: DataView;
+}
+
+/**
+ * Words of one UDP endpoint in a Uint32Array. Addresses are 4 words in network order, an IPv4
+ * address being 0, 0, 0xffff, a.b.c.d (RFC 4291 §2.5.5.2); FAMILY tells the two apart.
+ * The LOCAL words say which of our own addresses the peer talks to, so that a multi-homed host answers
+ * from it (as Linux WireGuard does); all zero = let the kernel choose.
+ */
+export const ENDPOINT = {
+  /** 0 = no endpoint, 4 or 6. */
+  FAMILY: 0,
+  ADDRESS: 1,
+  PORT: 5,
+  /** IPv6 scope id (interface index) of a link-local address, else 0. */
+  SCOPE: 6,
+  LOCAL_ADDRESS: 7,
+  /** Interface index that the datagram came in by; 0 = any. */
+  LOCAL_INTERFACE: 11,
+} as const;
+
+/** Words of one endpoint, see ENDPOINT. */
+export const ENDPOINT_WORDS = 12;
+
+/**
+ * A batch of packets or datagrams that lie in one NativeBuffer. Reading fills slot after slot; sending
+ * takes `offset`/`length` as they are, which need not be slot starts, so that a packet read from TUN is
+ * sealed in place and sent from where it lies.
+ */
+export interface PacketBatch {
+  readonly buffer: NativeBuffer;
+  /** Most packets a batch can hold. */
+  readonly capacity: number;
+  /** Bytes from one slot's start to the next. */
+  readonly slotBytes: number;
+  /** Bytes kept free in front of a packet that is read, for the header that sealing puts there. */
+  readonly headroomBytes: number;
+  /** Packets in the batch. */
+  count: number;
+  /** Per packet: offset in `buffer` of its first byte. */
+  readonly offset: Uint32Array;
+  /** Per packet: length in bytes. */
+  readonly length: Uint32Array;
+  /** Per packet: payload bytes of each segment of a super-packet (GSO/GRO); 0 = one ordinary packet. */
+  readonly segmentBytes: Uint32Array;
+  /** Per packet, ENDPOINT_WORDS words: where it came from or goes to. Valid iff the batch is of datagrams. */
+  readonly endpoint: Uint32Array;
+}
+
+/** TUN device, opened non-blocking. Closing it removes the interface. */
+export interface TunPort {
+  readonly fd: number;
+  /** Name that the kernel gave, e.g. `wg0`. */
+  readonly name: string;
+  /**
+   * Fills the batch from slot 0 with the packets that wait, at most `capacity`, and sets `count`.
+   * @returns Packets read; 0 = none waits; a negated errno when the very first read failed.
+   */
+  read(batch: PacketBatch): number;
+  /** Writes one IP packet. @returns `length`, or a negated errno. */
+  write(buffer: NativeBuffer, offset: number, length: number): number;
+  close(): void;
+}
+
+/** UDP socket of one family, non-blocking, bound. */
+export interface UdpPort {
+  readonly fd: number;
+  readonly family: 4 | 6;
+  /** Port it is bound to. */
+  readonly port: number;
+  /**
+   * Fills the batch with the datagrams that wait and their endpoints. A datagram longer than
+   * slotBytes - headroomBytes has `length` set to UDP_TRUNCATED.
+   * @returns Datagrams received; 0 = none waits; a negated errno.
+   */
+  receive(batch: PacketBatch): number;
+  /**
+   * Sends datagrams `first` .. `count - 1` in order.
+   * @returns How many were sent, at least 1, or a negated errno that concerns datagram `first` alone.
+   */
+  send(batch: PacketBatch, first: number): number;
+  /** Sets SO_MARK; 0 clears it. */
+  setMark(mark: number): void;
+  close(): void;
+}
+
+/** `length` of a received datagram that did not fit its slot. */
+export const UDP_TRUNCATED = 0xffffffff;
+
+/** Waits for the data plane's descriptors; made for one fixed set (see Poller masks). */
+export interface PollPort {
+  /**
+   * @param timeoutMs Milliseconds, rounded up; Infinity = no limit; 0 = look only.
+   * @returns Bit mask of POLL; 0 = timed out or interrupted.
+   */
+  wait(timeoutMs: number): number;
+  /** Says which UDP sockets are to be watched; null = none. */
+  watch(udp4: UdpPort | null, udp6: UdpPort | null): void;
+  /** Waits until `port` takes more datagrams or `timeoutMs` is over. @returns Whether it does. */
+  waitWritable(port: UdpPort, timeoutMs: number): boolean;
+}
+
+/** Bits of PollPort.wait. */
+export const POLL = { TUN: 1, UDP4: 2, UDP6: 4, WAKE: 8, ERROR: 16 } as const;
+
+/** eventfd that wakes a blocked data plane. */
+export interface WakePort {
+  readonly fd: number;
+  /** Wakes the waiter. Any thread. */
+  wake(): void;
+  /** Takes back all wake-ups so far. The waiter's thread. */
+  drain(): void;
+  close(): void;
+}
+
+/** One AEAD key, expanded once: ChaCha20-Poly1305 (RFC 8439) with WireGuard's nonce (4 zero bytes, LE64 counter). */
+export interface AeadKey {
+  /**
+   * Encrypts `length` bytes at `offset` in place and writes the 16-byte tag behind them. No associated data.
+   * @param counter Integer, 0 .. 2^53 - 1.
+   */
+  seal(buffer: NativeBuffer, offset: number, length: number, counter: number): void;
+  /**
+   * Decrypts in place. `length` includes the 16-byte tag and is at least 16.
+   * @returns Whether the tag is right; if not, the bytes are undefined and must not be used.
+   */
+  open(buffer: NativeBuffer, offset: number, length: number, counter: number): boolean;
+  /** Wipes and frees the key. Safe to call twice; not to be used after. */
+  destroy(): void;
+}
+
+/** Cryptography of WireGuard. One object per thread. Outputs are the caller's; no function keeps its inputs. */
+export interface CryptoPort {
+  /** What does the work, e.g. `libcrypto 3.0.17` or `noble 2.4.0`; shown by doctor and status. */
+  readonly name: string;
+  /** Fills `output` with random bytes. */
+  random(output: Uint8Array): void;
+  /** BLAKE2s-256 (RFC 7693) of the inputs, concatenated. `output` is 32 bytes. */
+  hash(output: Uint8Array, input1: Uint8Array, input2?: Uint8Array): void;
+  /** Keyed BLAKE2s, `output.length` (16 or 32) bytes. `key` is 1..32 bytes. */
+  mac(output: Uint8Array, key: Uint8Array, input1: Uint8Array, input2?: Uint8Array): void;
+  /** HMAC-BLAKE2s (RFC 2104). `output` is 32 bytes. */
+  hmac(output: Uint8Array, key: Uint8Array, input1: Uint8Array, input2?: Uint8Array): void;
+  /** X25519 (RFC 7748). @returns false when the shared secret is all zero (low-order point). */
+  x25519(output: Uint8Array, secretKey: Uint8Array, publicKey: Uint8Array): boolean;
+  /** Public key of `secretKey`, which need not be clamped. */
+  x25519Public(output: Uint8Array, secretKey: Uint8Array): void;
+  /** ChaCha20-Poly1305 with counter 0 nonce and associated data; `output` = ciphertext and tag. */
+  aeadSeal(
+    output: Uint8Array,
+    key: Uint8Array,
+    plaintext: Uint8Array,
+    associated: Uint8Array,
+  ): void;
+  /** Inverse of aeadSeal. @returns Whether the tag is right; `output` is undefined if not. */
+  aeadOpen(
+    output: Uint8Array,
+    key: Uint8Array,
+    sealed: Uint8Array,
+    associated: Uint8Array,
+  ): boolean;
+  /** XChaCha20-Poly1305 with a 24-byte nonce (cookie replies). */
+  xaeadSeal(
+    output: Uint8Array,
+    key: Uint8Array,
+    nonce: Uint8Array,
+    plaintext: Uint8Array,
+    associated: Uint8Array,
+  ): void;
+  xaeadOpen(
+    output: Uint8Array,
+    key: Uint8Array,
+    nonce: Uint8Array,
+    sealed: Uint8Array,
+    associated: Uint8Array,
+  ): boolean;
+  /** Expands a key for the packet path. */
+  aeadKey(key: Uint8Array): AeadKey;
+}
