@@ -65,3 +65,24 @@ export const CONTROL_REQUEST_BYTES_MAX = 64 * 1024;
 export const LOCAL_CONNECTIONS_MAX = 64;
 /** Interface name with its closing zero (IFNAMSIZ, linux/if.h). */
 export const INTERFACE_NAME_BYTES = 16;
+/** From a local request's first byte to its last, and for taking its answer: a stuck client must not hold its place. */
+export const LOCAL_REQUEST_MS_MAX = 10_000;
+/** A local connection without a request under way; long enough for a monitor that asks every minute. */
+export const LOCAL_IDLE_MS_MAX = 150_000;
+/** How long `tunlog status` and `tunlog down` wait for the node's answer; a node that shuts down runs hooks first. */
+export const CONTROL_ANSWER_MS_MAX = 30_000;
+/** One answer on the control socket: 65,536 peers with a few AllowedIPs each stay below this. */
+export const CONTROL_ANSWER_BYTES_MAX = 128 * 1024 * 1024;
+
+// ---- Configuration file -------------------------------------------------------------------------------------------
+
+/** Errors of one configuration file that are shown; more would bury the first. */
+export const CONFIG_ERRORS_MAX = 20;
+/** Characters of a `# friendly_name`; it must fit a line of `status`. */
+export const FRIENDLY_NAME_CHARS_MAX = 64;
+/** Flow-log window in seconds: rows name their second, and a window above a minute is too coarse to alarm on. */
+export const WINDOW_S_MIN = 1;
+export const WINDOW_S_MAX = 60;
+/** `[Timers]` values in seconds: shorter than a round trip makes no session; longer than a day, none is renewed. */
+export const TIMER_S_MIN = 0.05;
+export const TIMER_S_MAX = 86_400;

@@ -29,6 +29,8 @@ export interface PeerUpdate {
   /** Empty the peer's AllowedIPs first. */
   readonly replaceAllowedIps?: boolean;
   readonly allowedIps?: readonly AllowedIp[];
+  /** Taken from the peer before `allowedIps` are added; one that another peer owns stays (UAPI `allowed_ip=-…`). */
+  readonly removeAllowedIps?: readonly AllowedIp[];
 }
 
 /** Change of the interface. Members that are absent stay as they are. Port and fwmark concern sockets: see node/. */
