@@ -86,3 +86,16 @@ export const WINDOW_S_MAX = 60;
 /** `[Timers]` values in seconds: shorter than a round trip makes no session; longer than a day, none is renewed. */
 export const TIMER_S_MIN = 0.05;
 export const TIMER_S_MAX = 86_400;
+
+// ---- Netlink ----------------------------------------------------------------------------------------------------
+
+/** Bytes taken per receive: the kernel fills dumps in pieces of at most 32 KiB (netlink_dump, af_netlink.c). */
+export const NETLINK_RECEIVE_BYTES = 64 * 1024;
+/** How long an answer may take: the kernel answers within the send itself, so silence is a fault. */
+export const NETLINK_TIMEOUT_MS = 5_000;
+/** Times a list is asked for anew because it changed while the kernel wrote it (NLM_F_DUMP_INTR). */
+export const NETLINK_DUMP_ATTEMPTS_MAX = 8;
+/** First routing table and mark tried for a default route, as wg-quick does. */
+export const DEFAULT_ROUTE_TABLE_FIRST = 51_820;
+/** Tables tried from there on; a machine with as many tunnels as this has another problem. */
+export const DEFAULT_ROUTE_TABLES_MAX = 1_024;

@@ -1,7 +1,7 @@
 /**
  * The shapes by which effects are handed to pure code: memory that C can address, batches of
- * packets, cryptography. Only types and layout constants stand here; `platform/` implements them
- * for the real machine and in memory.
+ * packets, cryptography, network configuration. Only types and layout constants stand here;
+ * `platform/` implements them for the real machine and in memory.
  *
  * Hot-path rule: a port returns a number (>= 0 done, < 0 a negated errno) and never throws per packet.
  */
@@ -192,4 +192,159 @@ export interface CryptoPort {
   ): boolean;
   /** Expands a key for the packet path. */
   aeadKey(key: Uint8Array): AeadKey;
+}
+
+// ---- Network configuration ------------------------------------------------------------------------------------------
+
+/** Routing tables with fixed numbers (linux/rtnetlink.h). */
+export const ROUTE_TABLE = { DEFAULT: 253, MAIN: 254, LOCAL: 255 } as const;
+
+/**
+ * What the kernel counted on one interface since it was made, each exact to 2^53. Directions are the
+ * kernel's: on a TUN, `tx` is what we read from it and `rx` what we wrote to it.
+ */
+export interface LinkStatistics {
+  readonly rxPackets: number;
+  readonly rxBytes: number;
+  readonly rxDropped: number;
+  readonly txPackets: number;
+  readonly txBytes: number;
+  readonly txDropped: number;
+}
+
+/** One network interface. */
+export interface NetworkLink {
+  readonly index: number;
+  readonly name: string;
+  /** Driver, e.g. `tun`; null where the kernel names none (hardware, loopback). */
+  readonly kind: string | null;
+  readonly mtuBytes: number;
+  readonly up: boolean;
+  readonly statistics: LinkStatistics;
+}
+
+/** Change of one interface. Members that are absent stay as they are. */
+export interface NetworkLinkChange {
+  readonly mtuBytes?: number;
+  readonly up?: boolean;
+  readonly txQueuePackets?: number;
+  /** `none`: the kernel makes no IPv6 link-local address. Must come before `up`. */
+  readonly addressGeneration?: "none";
+}
+
+/** Address of one interface. */
+export interface NetworkAddress {
+  readonly interfaceIndex: number;
+  /** Address and prefix length, e.g. `10.0.0.1/24` or `fd00::1/64`. */
+  readonly prefix: string;
+}
+
+/** Route over an interface without a gateway. */
+export interface NetworkRoute {
+  /** Network and prefix length; bits behind the prefix must be zero. It tells the family. */
+  readonly destination: string;
+  readonly interfaceIndex: number;
+  /** Routing table, 1..2^32 - 1. */
+  readonly table: number;
+  /** Absent: the kernel's default (0 for IPv4, 1024 for IPv6). */
+  readonly metric?: number;
+}
+
+/** Route as the kernel lists it. */
+export interface NetworkRouteInfo extends NetworkRoute {
+  readonly metric: number;
+  /** null = directly over the interface. */
+  readonly gateway: string | null;
+  /** MTU that the route itself carries; null = the interface's. */
+  readonly mtuBytes: number | null;
+}
+
+/** How the kernel would send to one destination. */
+export interface NetworkRouteAnswer {
+  readonly interfaceIndex: number;
+  /** Address it would send from; null when it names none. */
+  readonly source: string | null;
+  readonly gateway: string | null;
+  readonly mtuBytes: number | null;
+}
+
+/** Rule that sends packets to a routing table. */
+export interface NetworkRule {
+  readonly family: 4 | 6;
+  /** Rules are asked in rising order of this. */
+  readonly priority: number;
+  readonly table: number;
+  /** Asks only for packets with this mark; null = whatever the mark. Compared under `markMask`. */
+  readonly mark: number | null;
+  /** Valid iff `mark` is not null. */
+  readonly markMask: number;
+  /** Turns the mark's condition round. */
+  readonly invert: boolean;
+  /** Ignores what the table answers with a prefix of this length or shorter; null = ignores nothing. */
+  readonly suppressPrefixBits: number | null;
+}
+
+/** Rule as the kernel lists it. */
+export interface NetworkRuleInfo extends NetworkRule {
+  /** Whether it has conditions or actions that NetworkRule cannot say; such a rule is never ours. */
+  readonly foreign: boolean;
+}
+
+/** Packet filter that a default route through the tunnel needs; see wg-quick's add_default. */
+export interface NetworkFirewall {
+  readonly family: 4 | 6;
+  /** nftables table that holds it. */
+  readonly tableName: string;
+  readonly interfaceName: string;
+  /** Addresses of the interface, of `family`: packets to them that come in elsewhere are dropped. */
+  readonly ownAddresses: readonly string[];
+  /** Mark of the tunnel's own datagrams; answers to them get it back by connection tracking. */
+  readonly mark: number;
+}
+
+/**
+ * Configures interfaces of the network namespace that the process is in. Calls are synchronous and happen
+ * at start, reload and stop only. Every call but the look-ups needs CAP_NET_ADMIN.
+ *
+ * @throws {SystemCallError} Each call, when the kernel refuses; the message says what was to be done.
+ */
+export interface NetworkPort {
+  links(): NetworkLink[];
+  /** null = no such interface. */
+  linkByName(name: string): NetworkLink | null;
+  linkByIndex(interfaceIndex: number): NetworkLink | null;
+  setLink(interfaceIndex: number, change: NetworkLinkChange): void;
+
+  /** Both families, in the kernel's order. */
+  addresses(interfaceIndex: number): NetworkAddress[];
+  /** IPv6 addresses are usable at once: no duplicate address detection, for no other host shares the link. */
+  addAddress(address: NetworkAddress): void;
+  deleteAddress(address: NetworkAddress): void;
+
+  /** Unicast routes of one family, of one table and of one interface where given. */
+  routes(filter: { family: 4 | 6; table?: number; interfaceIndex?: number }): NetworkRouteInfo[];
+  addRoute(route: NetworkRoute): void;
+  deleteRoute(route: NetworkRoute): void;
+  /** null = the destination cannot be reached. @param mark Mark of the packet; absent = 0. */
+  routeGet(destination: string, mark?: number): NetworkRouteAnswer | null;
+
+  /** Rules of one family in rising order of priority. */
+  rules(family: 4 | 6): NetworkRuleInfo[];
+  addRule(rule: NetworkRule): void;
+  /** The kernel overlooks `invert` when it compares, so look for the very rule in rules() first. */
+  deleteRule(rule: NetworkRule): void;
+
+  /**
+   * Makes the table, in place of one of that name, all at once or not at all.
+   * A kernel that lacks nftables, or a part of it, answers ENOENT, EPROTONOSUPPORT, EOPNOTSUPP or EAFNOSUPPORT.
+   */
+  addFirewall(firewall: NetworkFirewall): void;
+  /** Deletes the table; one that does not exist is no error. */
+  deleteFirewall(family: 4 | 6, tableName: string): void;
+
+  /** Value of a kernel parameter without its line end. @param name E.g. `net/ipv4/ip_forward`. */
+  sysctl(name: string): string;
+  setSysctl(name: string, value: string): void;
+
+  close(): void;
 }
