@@ -91,3 +91,31 @@ export class ConfigError extends Error {
     );
   }
 }
+
+/** The runtime refuses what the machine would allow: a Deno permission is missing. */
+export class PermissionError extends Error {
+  override readonly name = "PermissionError";
+
+  /**
+   * @param action What could not be done, without a leading "Cannot".
+   * @param permission Deno's name of what is missing, e.g. `ffi`; its flag is `--allow-ffi`.
+   */
+  constructor(action: string, readonly permission: string) {
+    super(
+      `Cannot ${action}: permission "${permission}" is missing: add --allow-${permission} (or run with -P)`,
+    );
+  }
+}
+
+/** A shared library cannot be loaded, or lacks a function. */
+export class LibraryError extends Error {
+  override readonly name = "LibraryError";
+
+  /**
+   * @param title How people call the library: `OpenSSL 3`.
+   * @param problems What the dynamic linker said about each file tried, in order.
+   */
+  constructor(title: string, readonly problems: readonly string[]) {
+    super(`Cannot load ${title}: ${problems.join("; ")}`);
+  }
+}
