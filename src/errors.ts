@@ -34,6 +34,7 @@ export const ERRNO = {
   ENOSYS: 38,
   EPROTO: 71,
   EBADMSG: 74,
+  EBADFD: 77,
   ENOTSOCK: 88,
   EDESTADDRREQ: 89,
   EMSGSIZE: 90,

@@ -69,7 +69,8 @@ export interface TunPort {
   /** Name that the kernel gave, e.g. `wg0`. */
   readonly name: string;
   /**
-   * Fills the batch from slot 0 with the packets that wait, at most `capacity`, and sets `count`.
+   * Fills the batch from slot 0 with the packets that wait, at most `capacity`, and sets `count`. A packet longer
+   * than slotBytes - headroomBytes has its true `length`, but only its beginning is in the slot.
    * @returns Packets read; 0 = none waits; a negated errno when the very first read failed.
    */
   read(batch: PacketBatch): number;
@@ -91,7 +92,8 @@ export interface UdpPort {
    */
   receive(batch: PacketBatch): number;
   /**
-   * Sends datagrams `first` .. `count - 1` in order.
+   * Sends datagrams `first` .. `count - 1` in order. When the kernel refuses datagram `first` because its LOCAL
+   * address is ours no more, its LOCAL words are cleared in the batch and it is sent again at once.
    * @returns How many were sent, at least 1, or a negated errno that concerns datagram `first` alone.
    */
   send(batch: PacketBatch, first: number): number;
@@ -127,6 +129,14 @@ export interface WakePort {
   /** Takes back all wake-ups so far. The waiter's thread. */
   drain(): void;
   close(): void;
+}
+
+/** The two clocks. Both in milliseconds with a fraction; reading one costs less than 100 ns, so once per batch. */
+export interface ClockPort {
+  /** Time since some fixed point, time asleep included: keys and sessions age while a laptop sleeps. */
+  nowMs(): number;
+  /** Unix time; jumps when the clock is set. */
+  wallMs(): number;
 }
 
 /** One AEAD key, expanded once: ChaCha20-Poly1305 (RFC 8439) with WireGuard's nonce (4 zero bytes, LE64 counter). */

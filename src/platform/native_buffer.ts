@@ -5,20 +5,23 @@
  *
  * Guarantees: the memory never moves (it is an ArrayBuffer or SharedArrayBuffer made before any view of it: small
  * typed arrays of V8 and JSC start inside the garbage-collected heap and would move out of it later), starts at a
- * multiple of 16, and lives as long as the NativeMemory or its `bytes`. C knows nothing of that: whoever leaves an
+ * multiple of 8, and lives as long as the NativeMemory or its `bytes`. C knows nothing of that: whoever leaves an
  * address in a structure must keep the NativeMemory for as long as C may follow it.
  */
 import type { NativeBuffer } from "../ports.ts";
 import { foreign, IS_BUN, type Pointer } from "./ffi.ts";
 
-/** Start addresses are a multiple of this; what malloc gives on 64-bit machines. */
-const ALIGNMENT_BYTES = 16;
+/** Start addresses are a multiple of this, so that structures of C can lie there. Bun gives small buffers no more. */
+const ALIGNMENT_BYTES = 8;
 /** Pointers of this many bytes of memory are kept together (see pointerAt). */
 const CHUNK_SHIFT = 12;
 const CHUNK_MASK = (1 << CHUNK_SHIFT) - 1;
 /** Pointers are kept for offsets that are a multiple of 1 << STEP_SHIFT. */
 const STEP_SHIFT = 2;
 const STEP_MASK = (1 << STEP_SHIFT) - 1;
+
+/** `struct iovec` on 64-bit Linux. */
+export const IOVEC = { BASE: 0, LENGTH: 8, BYTES: 16 } as const;
 
 /** A NativeBuffer whose addresses can be given to C. */
 export class NativeMemory implements NativeBuffer {

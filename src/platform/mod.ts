@@ -1,0 +1,14 @@
+/**
+ * The runtime seam: what tunlog asks of Linux, OpenSSL and the JavaScript runtime.
+ *
+ * In: the ports of `src/ports.ts`, as wishes. Out: their implementations on the real machine.
+ * Guarantees: one place for FFI, errno and descriptors; both Deno and Bun; whatever fails at opening is a
+ * SystemCallError, PermissionError or LibraryError with one clear sentence, and nothing is left open then.
+ * Not here: what the ports are used for.
+ */
+export { openClock } from "./clock.ts";
+export { allocateNative, NativeMemory } from "./native_buffer.ts";
+export { openPoll } from "./poll.ts";
+export { openTun, tunOf, type TunOptions } from "./tun.ts";
+export { openUdp, openUdpPair, udpOf, type UdpOptions, type UdpPair } from "./udp.ts";
+export { openWake, wakeOf } from "./wake.ts";
