@@ -1,0 +1,152 @@
+/**
+ * Sections and keys of a node's configuration file, one line a key: name, wanted form, parser, help.
+ *
+ * The parser (config_parser.ts), its error messages and the help text all come from these tables.
+ */
+import { FLOWS_MAX_MAX, FLOWS_MAX_MIN, MTU_BYTES_MAX, MTU_BYTES_MIN } from "../limits.ts";
+import {
+  parseAllowedIp,
+  parseDecimal,
+  parseEndpoint,
+  parseFwmark,
+  parseInterfaceAddress,
+  parseKeepalive,
+  parseListenPort,
+  parseMtu,
+  parseOutput,
+  parsePeriodMs,
+  parseSaveConfig,
+  parseTable,
+  parseTimerMs,
+  type Warn,
+} from "./config_values.ts";
+import { isZeroKey, keyFromBase64 } from "./key_text.ts";
+
+/** One key of a section. */
+export interface KeySpec<T> {
+  readonly name: string;
+  /** Completes "must be …". */
+  readonly form: string;
+  /** One line for people. */
+  readonly help: string;
+  /**
+   * `single`: at most once. `repeated`: each line is one value. `list`: each line holds values apart by commas (and
+   * by spaces, where wg-quick takes them too), and lines add up.
+   */
+  readonly kind: "single" | "repeated" | "list" | "spaced list";
+  /** @returns undefined when `text` is not of the form. @throws {ValueError} When more can be said. */
+  readonly parse: (text: string, warn: Warn) => T | undefined;
+  /** An empty value counts as none, as wg-quick has it for its own keys. */
+  readonly mayBeEmpty?: true;
+  /** Spaces inside the value belong to it. */
+  readonly keepsSpaces?: true;
+  /** The value never appears in a message. */
+  readonly isSecret?: true;
+}
+
+/** Keys of one section by name. */
+export type KeyTable = Readonly<Record<string, KeySpec<unknown>>>;
+
+const text = (value: string) => value;
+const nonZeroKey = (value: string) => {
+  const key = keyFromBase64(value);
+  return key === undefined || isZeroKey(key) ? undefined : key;
+};
+
+const KEY_FORM = "a key of 44 base64 characters, as `tunlog genkey` and `wg genkey` print it";
+const PUBLIC_KEY_FORM =
+  "a key of 44 base64 characters, as `tunlog pubkey` and `wg pubkey` print it";
+const PSK_FORM = "a key of 44 base64 characters, as `tunlog genpsk` and `wg genpsk` print it";
+const ADDRESS_FORM = "an IPv4 or IPv6 address with an optional prefix length, e.g. 10.0.0.1/24";
+const ENDPOINT_FORM = "host:port or [IPv6 address]:port with a port 1..65535";
+const FWMARK_FORM = "a number 0..4294967295, decimal or 0x…, or off";
+const TABLE_FORM = "auto, off, main, or a routing table 1..4294967295, decimal or 0x…";
+const FLOWS_FORM = `a whole number ${FLOWS_MAX_MIN}..${FLOWS_MAX_MAX}`;
+const parseFlowsMax = (value: string) => parseDecimal(value, FLOWS_MAX_MIN, FLOWS_MAX_MAX);
+const TIMER_FORM = "seconds 0.05..86400, with up to three decimals";
+
+/** Infers the value's type from the parser. */
+function key<T>(spec: KeySpec<T>): KeySpec<T> {
+  return spec;
+}
+
+/** A command that wg-quick runs; `%i` in it stands for the interface's name. */
+function hook(name: string, when: string): KeySpec<string> {
+  const help = `Command run ${when}; needs --allow-hooks`;
+  const kind = "repeated";
+  return { name, form: "a command", help, kind, parse: text, mayBeEmpty: true, keepsSpaces: true };
+}
+
+function timer(name: string, meaning: string): KeySpec<number> {
+  return { name, form: TIMER_FORM, help: meaning, kind: "single", parse: parseTimerMs };
+}
+
+// One key is one line below, so that the tables can be read as such.
+// deno-fmt-ignore
+/** Keys of `[Interface]`: wg's and wg-quick's, unchanged. */
+export const INTERFACE_KEYS = {
+  privateKey: key({ name: "PrivateKey", kind: "single", form: KEY_FORM, parse: nonZeroKey, isSecret: true, help: "This node's private key" }),
+  listenPort: key({ name: "ListenPort", kind: "single", form: "a port 0..65535", parse: parseListenPort, help: "UDP port; absent or 0: the kernel's choice" }),
+  fwmark: key({ name: "FwMark", kind: "single", form: FWMARK_FORM, parse: parseFwmark, help: "Mark of outgoing datagrams, for policy routing" }),
+  address: key({ name: "Address", kind: "spaced list", form: ADDRESS_FORM, parse: parseInterfaceAddress, mayBeEmpty: true, help: "Own addresses inside the tunnel" }),
+  mtu: key({ name: "MTU", kind: "single", form: `a whole number ${MTU_BYTES_MIN}..${MTU_BYTES_MAX}`, parse: parseMtu, mayBeEmpty: true, help: "Bytes of a packet inside the tunnel; absent: the path's, less 80" }),
+  dns: key({ name: "DNS", kind: "spaced list", form: "an address or a domain", parse: text, mayBeEmpty: true, help: "Accepted, but not applied" }),
+  table: key({ name: "Table", kind: "single", form: TABLE_FORM, parse: parseTable, mayBeEmpty: true, help: "Routing table for the peers' AllowedIPs" }),
+  preUp: hook("PreUp", "before the interface is set up"),
+  postUp: hook("PostUp", "after the interface is set up"),
+  preDown: hook("PreDown", "before the interface is taken down"),
+  postDown: hook("PostDown", "after the interface is taken down"),
+  saveConfig: key({ name: "SaveConfig", kind: "single", form: "false", parse: parseSaveConfig, help: "Only `false`: tunlog never rewrites the file" }),
+};
+
+// deno-fmt-ignore
+/** Keys of `[Peer]`: wg's, unchanged. */
+export const PEER_KEYS = {
+  publicKey: key({ name: "PublicKey", kind: "single", form: PUBLIC_KEY_FORM, parse: keyFromBase64, help: "The peer's public key" }),
+  presharedKey: key({ name: "PresharedKey", kind: "single", form: PSK_FORM, parse: keyFromBase64, isSecret: true, help: "Symmetric key mixed into the handshake" }),
+  endpoint: key({ name: "Endpoint", kind: "single", form: ENDPOINT_FORM, parse: parseEndpoint, help: "Where the peer is reached; absent: the peer begins" }),
+  allowedIps: key({ name: "AllowedIPs", kind: "list", form: ADDRESS_FORM, parse: parseAllowedIp, mayBeEmpty: true, help: "Addresses that the peer may send from and is sent to" }),
+  persistentKeepalive: key({ name: "PersistentKeepalive", kind: "single", form: "seconds 0..65535, or off", parse: parseKeepalive, help: "Sends something at least this often, to keep NAT open" }),
+};
+
+// deno-fmt-ignore
+/** Keys of `[FlowLog]`, tunlog's own. */
+export const FLOW_LOG_KEYS = {
+  period: key({ name: "Period", kind: "single", form: "seconds 1..60, whole", parse: parsePeriodMs, help: "Length of a window; default 5" }),
+  flowsMax: key({ name: "FlowsMax", kind: "single", form: FLOWS_FORM, parse: parseFlowsMax, help: "Connections kept apart in one window; default 65536" }),
+  output: key({ name: "Output", kind: "single", form: "stdout, none, or a path that holds a slash", parse: parseOutput, keepsSpaces: true, help: "Where rows are written as JSON lines; default stdout" }),
+};
+
+/** Keys of `[Collector]`: the section is known, so that a file can be told apart from a misspelt one. */
+export const COLLECTOR_KEYS = {};
+
+/**
+ * Keys of `[Timers]` by their names in Timing: for tests and laboratories. The other end keeps its own times, so what
+ * differs from the protocol's must still fit them.
+ */
+export const TIMER_KEYS = {
+  rekeyAfterTimeMs: timer("RekeyAfter", "Age at which the initiator renews a session; default 120"),
+  rejectAfterTimeMs: timer("RejectAfter", "Age at which a session ends; default 180"),
+  rekeyAttemptTimeMs: timer("RekeyAttempt", "How long a handshake is tried; default 90"),
+  rekeyTimeoutMs: timer("RekeyTimeout", "Between two tries of a handshake; default 5"),
+  keepaliveTimeoutMs: timer("KeepaliveTimeout", "Silence before a passive keepalive; default 10"),
+};
+
+/** One kind of section. */
+export interface SectionSpec {
+  readonly name: string;
+  readonly keys: KeyTable;
+  readonly help: string;
+  /** Whether each header begins another one; otherwise headers of the same name add up, as in wg. */
+  readonly isRepeated: boolean;
+}
+
+// deno-fmt-ignore
+/** All sections, by what the parser calls them. */
+export const SECTIONS = {
+  interface: { name: "Interface", keys: INTERFACE_KEYS, isRepeated: false, help: "This node" },
+  peer: { name: "Peer", keys: PEER_KEYS, isRepeated: true, help: "One other end; as many as there are" },
+  flowLog: { name: "FlowLog", keys: FLOW_LOG_KEYS, isRepeated: false, help: "What is written down of each connection" },
+  collector: { name: "Collector", keys: COLLECTOR_KEYS, isRepeated: false, help: "Where the flow log is sent; has no keys yet" },
+  timers: { name: "Timers", keys: TIMER_KEYS, isRepeated: false, help: "WireGuard's timers, for tests and laboratories" },
+} as const satisfies Record<string, SectionSpec>;
