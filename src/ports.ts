@@ -267,6 +267,8 @@ export interface NetworkRouteInfo extends NetworkRoute {
   readonly gateway: string | null;
   /** MTU that the route itself carries; null = the interface's. */
   readonly mtuBytes: number | null;
+  /** Whether it leads somewhere; false: local, broadcast, multicast, blackhole and the like. */
+  readonly unicast: boolean;
 }
 
 /** How the kernel would send to one destination. */
@@ -331,7 +333,7 @@ export interface NetworkPort {
   addAddress(address: NetworkAddress): void;
   deleteAddress(address: NetworkAddress): void;
 
-  /** Unicast routes of one family, of one table and of one interface where given. */
+  /** Routes of one family, of one table and of one interface where given. */
   routes(filter: { family: 4 | 6; table?: number; interfaceIndex?: number }): NetworkRouteInfo[];
   addRoute(route: NetworkRoute): void;
   deleteRoute(route: NetworkRoute): void;

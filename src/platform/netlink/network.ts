@@ -52,12 +52,15 @@ const ADVICE_ADDRESS: Advice = {
   [ERRNO.EPERM]: ADVICE_NET_ADMIN[ERRNO.EPERM]!,
   [ERRNO.EEXIST]: "the interface has it already",
   [ERRNO.EACCES]: "IPv6 is off on the interface: see net.ipv6.conf.*.disable_ipv6",
+  [ERRNO.EINVAL]: "is the MTU below 1280, or the address of no host?",
   [ERRNO.EOPNOTSUPP]: "the kernel has no IPv6",
   [ERRNO.EAFNOSUPPORT]: "the kernel has no IPv6",
 };
 const ADVICE_ROUTE: Advice = {
   [ERRNO.EPERM]: ADVICE_NET_ADMIN[ERRNO.EPERM]!,
   [ERRNO.EEXIST]: "there is a route to it already",
+  [ERRNO.EACCES]: "IPv6 is off on the interface: see net.ipv6.conf.*.disable_ipv6",
+  [ERRNO.ENODEV]: "the interface has no IPv6, or is gone",
   [ERRNO.ENETDOWN]: "the interface is down",
   [ERRNO.ESRCH]: "there is no such route",
 };

@@ -105,15 +105,13 @@ export function routeGetRequest(sequence: number, destination: string, mark: num
   return writer.finish();
 }
 
-/** Reads one listed route; null when it is not unicast, or cached, or of another family. */
+/** Reads one listed route; null when it stands in a cache only, or is of another family. */
 export function parseRoute(message: NetlinkMessage): NetworkRouteInfo | null {
   const { body } = message;
   if (message.type !== RTM_NEWROUTE || body.byteLength < ROUTE_BODY_BYTES) return null;
   const familyValue = body.getUint8(0);
   if (familyValue !== ADDRESS_FAMILY.INET && familyValue !== ADDRESS_FAMILY.INET6) return null;
-  if (body.getUint8(7) !== TYPE_UNICAST || (body.getUint32(8, true) & FLAG_CLONED) !== 0) {
-    return null;
-  }
+  if ((body.getUint32(8, true) & FLAG_CLONED) !== 0) return null;
   const attributes = parseAttributes(body, ROUTE_BODY_BYTES);
   const destination = attributes.get(ROUTE.DESTINATION);
   return {
@@ -127,6 +125,7 @@ export function parseRoute(message: NetlinkMessage): NetworkRouteInfo | null {
     metric: attributeU32(attributes, ROUTE.METRIC, 0),
     gateway: addressText(attributes, ROUTE.GATEWAY),
     mtuBytes: routeMtu(attributes),
+    unicast: body.getUint8(7) === TYPE_UNICAST,
   };
 }
 
