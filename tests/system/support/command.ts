@@ -18,7 +18,7 @@ export interface CommandResult {
 }
 
 /** Signals that tests send. */
-export type SignalName = "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGKILL" | "SIGSTOP" | "SIGCONT";
+export type SignalName = "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGKILL";
 
 /** What a child is started with besides its arguments. */
 export interface CommandOptions {
@@ -210,18 +210,23 @@ export class Child {
     }: ${pattern}\n${this.report()}`;
   }
 
-  /** Sends SIGTERM (or `name`) and waits for its end; after `timeoutMs` it is killed, which is an error. */
-  async stop(name: SignalName = "SIGTERM", timeoutMs = 10_000): Promise<CommandResult> {
-    this.signal(name);
+  /** Waits until it ends by itself; after `timeoutMs` it is killed, which is an error. */
+  async waitForEnd(timeoutMs = 10_000): Promise<CommandResult> {
     try {
       return await withDeadline(
         timeoutMs,
-        () => `${name} did not end ${commandLine(this.argv)}\n${this.report()}`,
+        () => `${commandLine(this.argv)} did not end\n${this.report()}`,
         () => this.ended,
       );
     } finally {
       this.signal("SIGKILL");
     }
+  }
+
+  /** Sends SIGTERM (or `name`) and waits for its end as waitForEnd does. */
+  stop(name: SignalName = "SIGTERM", timeoutMs?: number): Promise<CommandResult> {
+    this.signal(name);
+    return this.waitForEnd(timeoutMs);
   }
 
   /** All it was, printed and ended with: for failure messages. */

@@ -190,8 +190,8 @@ function trapSignals(): void {
 }
 
 /**
- * Runs `body` with a lab of its own and clears everything up afterwards.
- * @throws {Error} What `body` threw, with the output of all children behind it.
+ * Runs `body` with a lab of its own and clears everything up afterwards. If `body` fails, the output of all its
+ * children is printed: the failure itself rarely says why.
  */
 export async function withLab(body: (lab: Lab) => Promise<void>): Promise<void> {
   trapSignals();
@@ -199,8 +199,8 @@ export async function withLab(body: (lab: Lab) => Promise<void>): Promise<void> 
   try {
     await body(lab);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new Error(`${message}\n${lab.report()}`, { cause: error });
+    console.error(lab.report());
+    throw error;
   } finally {
     lab.close();
   }

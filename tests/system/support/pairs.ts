@@ -53,6 +53,8 @@ export interface PairOptions {
   readonly mtu?: number;
   /** Endpoints to use instead of the other side's own, e.g. of a proxy: by side that is told. */
   readonly endpoints?: Partial<Record<Side, string>>;
+  /** Command to put in front of one side's program, e.g. one that hides a library. Ours only. */
+  readonly prefix?: Partial<Record<Side, readonly string[]>>;
   /** Overrides for one side's configuration. */
   readonly config?: Partial<Record<Side, Partial<TunnelConfig>>>;
 }
@@ -113,9 +115,15 @@ export async function startPair(
   namespaces: Record<Side, Namespace> = makeWire(lab),
 ): Promise<Pair> {
   const keys = { left: makeKeyPair(), right: makeKeyPair() };
+  const start = (side: Side) => ({ prefix: options.prefix?.[side] ?? [] });
   const [left, right] = await Promise.all([
-    startTunnel(options.left, namespaces.left, pairConfig("left", keys, options)),
-    startTunnel(options.right, namespaces.right, pairConfig("right", keys, options)),
+    startTunnel(options.left, namespaces.left, pairConfig("left", keys, options), start("left")),
+    startTunnel(
+      options.right,
+      namespaces.right,
+      pairConfig("right", keys, options),
+      start("right"),
+    ),
   ]);
   return { left, right };
 }

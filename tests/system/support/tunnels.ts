@@ -181,6 +181,8 @@ export interface StartOptions {
   /** Arguments behind `up CONF`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Command to put in front of ours. */
+  readonly prefix?: readonly string[];
 }
 
 /** Writes the configuration file of ours and returns its path; the interface is named after it. */
@@ -198,7 +200,8 @@ export function spawnProgram(
   path: string,
   options: StartOptions = {},
 ): Child {
-  return namespace.spawn(programCommand(runtime, ["up", path, ...options.args ?? []]), {
+  const argv = programCommand(runtime, ["up", path, ...options.args ?? []]);
+  return namespace.spawn([...options.prefix ?? [], ...argv], {
     cwd: ROOT,
     ...(options.env === undefined ? {} : { env: options.env }),
   });
