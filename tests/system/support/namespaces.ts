@@ -95,9 +95,9 @@ export class Lab {
   #interfaceNames: string[] = [];
   #linkCounts = new Map<string, number>();
 
-  /** Makes a namespace with loopback up and IPv6 addresses usable at once. */
+  /** Makes a namespace with loopback up and IPv6 addresses usable at once. A label may come more than once. */
   namespace(label: string): Namespace {
-    const namespace = new Namespace(this, `tl-${this.id}-${label}`);
+    const namespace = new Namespace(this, `tl-${this.id}-${this.#namespaces.length}${label}`);
     mustSync(["ip", "netns", "add", namespace.name]);
     this.#namespaces.push(namespace);
     namespace.ip("link set lo up");
