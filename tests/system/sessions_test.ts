@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { withLab } from "./support/namespaces.ts";
-import { INNER, makeWire, OUTER, startPair } from "./support/pairs.ts";
+import { endpointText, INNER, makeWire, OUTER, PORT, startPair } from "./support/pairs.ts";
 import { PROXY_ADDRESS, startProxy } from "./support/proxy.ts";
 import { cannotRun } from "./support/runtimes.ts";
 import { notOurs, REFERENCE, SUBJECT } from "./support/subjects.ts";
@@ -96,6 +96,29 @@ for (const mover of ["left", "right"] as const) {
     });
   });
 }
+
+test("roaming from IPv4 to IPv6 and back needs no handshake", { skip }, async () => {
+  await withLab(async (lab) => {
+    const { left, right } = await startPair(lab, {
+      left: SUBJECT,
+      right: REFERENCE,
+      initiator: "left",
+    });
+    await waitForPing(left.namespace, INNER.right[4]);
+    const handshakeS = right.peerDump().latestHandshakeS;
+    for (const family of [6, 4] as const) {
+      const endpoint = endpointText(OUTER.right[family], PORT);
+      left.namespace.mustSync(
+        ["wg", "set", left.name, "peer", right.publicKey, "endpoint", endpoint],
+      );
+      const { received } = await ping(left.namespace, INNER.right[4], { count: 10 });
+      assert.equal(received, 10);
+      assert.equal(right.peerDump().endpoint, endpointText(OUTER.left[family], PORT));
+      assert.equal(left.peerDump().endpoint, endpoint);
+    }
+    assert.equal(right.peerDump().latestHandshakeS, handshakeS);
+  });
+});
 
 test("NAT rebinding of the peer is followed without a handshake", { skip }, async () => {
   await withLab(async (lab) => {
