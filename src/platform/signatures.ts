@@ -97,7 +97,8 @@ export const LIBC = {
 } as const satisfies CLibrary<CTable>;
 
 /**
- * OpenSSL 3. OpenSSL 1.1 lacks EVP_MAC_fetch and so fails to load, as it should: its BLAKE2s takes no key.
+ * OpenSSL 3.0 or newer. OpenSSL 1.1 and LibreSSL lack EVP_MAC_fetch and so fail to load, as they should: their
+ * BLAKE2s takes no key.
  * Lengths of EVP_*Update of ciphers are int; those of digests are size_t, which only handshakes use.
  */
 export const LIBCRYPTO = {
@@ -109,16 +110,38 @@ export const LIBCRYPTO = {
     RAND_bytes: signature(["buffer", "i32"], "i32"),
 
     // AEAD on the packet path: pointers made beforehand.
+    EVP_CIPHER_fetch: signature(["pointer", "buffer", "pointer"], "pointer"),
     EVP_CIPHER_CTX_new: signature([], "pointer"),
     EVP_CIPHER_CTX_free: signature(["pointer"], "void"),
-    EVP_CIPHER_fetch: signature(["pointer", "buffer", "pointer"], "pointer"),
-    EVP_EncryptInit_ex: signature(["pointer", "pointer", "pointer", "pointer", "pointer"], "i32"),
+    EVP_EncryptInit_ex2: signature(["pointer", "pointer", "pointer", "pointer", "pointer"], "i32"),
     EVP_EncryptUpdate: signature(["pointer", "pointer", "pointer", "pointer", "i32"], "i32"),
     EVP_EncryptFinal_ex: signature(["pointer", "pointer", "pointer"], "i32"),
-    EVP_DecryptInit_ex: signature(["pointer", "pointer", "pointer", "pointer", "pointer"], "i32"),
+    EVP_DecryptInit_ex2: signature(["pointer", "pointer", "pointer", "pointer", "pointer"], "i32"),
     EVP_DecryptUpdate: signature(["pointer", "pointer", "pointer", "pointer", "i32"], "i32"),
     EVP_DecryptFinal_ex: signature(["pointer", "pointer", "pointer"], "i32"),
-    EVP_CIPHER_CTX_ctrl: signature(["pointer", "i32", "i32", "pointer"], "i32"),
+    EVP_CIPHER_CTX_get_params: signature(["pointer", "pointer"], "i32"),
+    EVP_CIPHER_CTX_set_params: signature(["pointer", "pointer"], "i32"),
+    // The same for handshakes: any bytes.
+    encryptInit: signature(
+      ["pointer", "pointer", "buffer", "buffer", "pointer"],
+      "i32",
+      "EVP_EncryptInit_ex2",
+    ),
+    encryptUpdate: signature(
+      ["pointer", "buffer", "pointer", "buffer", "i32"],
+      "i32",
+      "EVP_EncryptUpdate",
+    ),
+    decryptInit: signature(
+      ["pointer", "pointer", "buffer", "buffer", "pointer"],
+      "i32",
+      "EVP_DecryptInit_ex2",
+    ),
+    decryptUpdate: signature(
+      ["pointer", "buffer", "pointer", "buffer", "i32"],
+      "i32",
+      "EVP_DecryptUpdate",
+    ),
 
     // BLAKE2s, keyed BLAKE2s.
     EVP_MD_fetch: signature(["pointer", "buffer", "pointer"], "pointer"),
@@ -133,6 +156,9 @@ export const LIBCRYPTO = {
     EVP_MAC_final: signature(["pointer", "buffer", "pointer", "size"], "i32"),
 
     // X25519.
+    EVP_PKEY_CTX_new_from_name: signature(["pointer", "buffer", "pointer"], "pointer"),
+    EVP_PKEY_fromdata_init: signature(["pointer"], "i32"),
+    EVP_PKEY_fromdata: signature(["pointer", "pointer", "i32", "pointer"], "i32"),
     EVP_PKEY_new_raw_private_key: signature(["i32", "pointer", "buffer", "size"], "pointer"),
     EVP_PKEY_new_raw_public_key: signature(["i32", "pointer", "buffer", "size"], "pointer"),
     EVP_PKEY_get_raw_public_key: signature(["pointer", "buffer", "buffer"], "i32"),
