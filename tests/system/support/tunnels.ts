@@ -227,7 +227,10 @@ async function startReference(
   name: string,
   config: TunnelConfig,
 ): Promise<Tunnel> {
-  const child = namespace.spawn(["wireguard-go", "-f", name]);
+  // The variable is what its background mode sets for itself; here it only keeps a banner out of the output.
+  const child = namespace.spawn(["wireguard-go", "-f", name], {
+    env: { WG_PROCESS_FOREGROUND: "1" },
+  });
   await waitUntil(
     `wireguard-go serves ${name}`,
     () => child.running && namespace.runSync(["wg", "show", name]).code === 0,
