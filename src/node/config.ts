@@ -15,8 +15,8 @@ import {
   WINDOW_MS_DEFAULT,
 } from "../limits.ts";
 import { prefixText } from "../packet/mod.ts";
-import type { AllowedIp } from "../wireguard/config.ts";
-import { DEFAULT_TIMING, lastMinuteRekeyMs, type Timing } from "../wireguard/timing.ts";
+import type { AllowedIp } from "../wireguard/mod.ts";
+import { DEFAULT_TIMING, lastMinuteRekeyMs, type Timing } from "../wireguard/mod.ts";
 import { FLOW_LOG_KEYS, INTERFACE_KEYS, PEER_KEYS, SECTIONS, TIMER_KEYS } from "./config_keys.ts";
 import { parseSections, Problems, Section } from "./config_parser.ts";
 import type { ConfigEndpoint, FlowLogOutput } from "./config_values.ts";

@@ -164,7 +164,7 @@ function openSection(
 /** Takes a section's name from a comment in one of the forms that other tools write. */
 function readName(comment: string, section: Section): void {
   // prometheus_wireguard_exporter writes `friendly_name`, wg-easy and others write `Name`.
-  const strong = /^\s*friendly_name\s*[=\s]\s*(\S.*)$/i.exec(comment);
+  const strong = /^\s*friendly_name(?:\s*=\s*|\s+(?!=))(\S.*)$/i.exec(comment);
   const found = strong ?? /^\s*name\s*=\s*(\S.*)$/i.exec(comment);
   const isBetter = section.friendlyName === null || (section.friendlyNameIsWeak && strong !== null);
   if (found === null || !isBetter) return;

@@ -4,9 +4,14 @@
  * In: a NodeConfig, its peers' resolved endpoints, at reload what runs now. Out: one DeviceUpdate.
  * Guarantee: a reload touches no session of a peer that stays (`wg syncconf` has the same rules).
  */
-import type { DeviceSnapshot, DeviceUpdate, PeerUpdate } from "../wireguard/config.ts";
+import {
+  type DeviceSnapshot,
+  type DeviceUpdate,
+  KEY_BYTES,
+  type PeerUpdate,
+} from "../wireguard/mod.ts";
 import type { NodeConfig, PeerConfig } from "./config.ts";
-import { KEY_BYTES, keyToBase64 } from "./key_text.ts";
+import { keyToBase64 } from "./key_text.ts";
 
 /** Endpoint words by peer, for the peers whose endpoint is known. */
 export type ResolvedEndpoints = ReadonlyMap<PeerConfig, Uint32Array>;

@@ -14,7 +14,7 @@ import {
 } from "../limits.ts";
 import { maskPrefix, parseAddress, parsePrefix, prefixText } from "../packet/mod.ts";
 import { ENDPOINT, ENDPOINT_WORDS } from "../ports.ts";
-import type { AllowedIp } from "../wireguard/config.ts";
+import type { AllowedIp } from "../wireguard/mod.ts";
 
 /** A value that is wrong in a way worth its own words; `message` continues the sentence after the quoted value. */
 export class ValueError extends Error {

@@ -5,8 +5,7 @@
  * inverses: every key has one text, and no other text is taken for it.
  */
 
-/** Bytes of a Curve25519 key and of a preshared key (whitepaper §5.4). */
-export const KEY_BYTES = 32;
+import { KEY_BYTES } from "../wireguard/mod.ts";
 
 /** 43 characters of 6 bits each, of which the last has two bits to spare that must be zero, and one `=`. */
 const KEY_BASE64 = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;

@@ -22,7 +22,7 @@ import type {
   DeviceUpdate,
   PeerSnapshot,
   PeerUpdate,
-} from "../wireguard/config.ts";
+} from "../wireguard/mod.ts";
 import { endpointWords, parseDecimal } from "./config_values.ts";
 import { isZeroKey, keyFromHex, keyToHex } from "./key_text.ts";
 
@@ -194,6 +194,7 @@ function readAllowedIp(value: string, peer: PeerDraft): void {
 
 function parseEndpointWords(value: string, scopeOf: ScopeOf): Uint32Array {
   const { family, addressWords, port, zone } = wanted(parseAddressPort(value));
+  if (port === 0) throw new UapiError(ERRNO.EINVAL);
   let scope = 0;
   if (zone !== "") {
     scope = parseDecimal(zone, 1, 0x7fff_ffff) ?? scopeOf(zone);
