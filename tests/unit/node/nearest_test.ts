@@ -1,0 +1,32 @@
+// Goal: slips of the fingers are told from other words. Method: literal slips, one per kind of edit.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { nearest } from "../../../src/node/nearest.ts";
+
+const KEYS = ["PublicKey", "PresharedKey", "AllowedIPs", "MTU", "DNS", "Table"];
+
+test("nearest() finds words within two edits, case aside", () => {
+  const slips: Record<string, string | undefined> = {
+    AlowedIPs: "AllowedIPs",
+    allowedipss: "AllowedIPs",
+    AllowdeIPs: "AllowedIPs",
+    AllowedIP: "AllowedIPs",
+    PubliKei: "PublicKey",
+    Tabel: "Table",
+    MTV: "MTU",
+    NDS: "DNS",
+    Pblckey: "PublicKey",
+    Pblcey: undefined,
+    Endpoint: undefined,
+    XYZ: undefined,
+    M: undefined,
+    "": undefined,
+  };
+  for (const [slip, wanted] of Object.entries(slips)) {
+    assert.equal(nearest(slip, KEYS), wanted, slip);
+  }
+});
+
+test("nearest() prefers the nearer, and of equals the first", () => {
+  assert.equal(nearest("cat", ["cost", "cart", "cut"]), "cart");
+});
