@@ -100,10 +100,19 @@ export function udpOf(fd: number, family: 4 | 6): UdpPort {
  * @throws {SystemCallError} If the port is taken, or the machine has neither family; nothing is left open.
  */
 export function openUdpPair(port: number, mark = 0): UdpPair {
+  return pairUp(openUdp, port, mark);
+}
+
+/** openUdpPair with the way to open one socket as a parameter, for tests. */
+export function pairUp(
+  open: (options: UdpOptions) => UdpPort,
+  port: number,
+  mark: number,
+): UdpPair {
   for (let attempt = 1;; attempt++) {
-    const udp4 = openIfSupported({ family: 4, port, mark });
+    const udp4 = openIfSupported(open, { family: 4, port, mark });
     try {
-      const udp6 = openIfSupported({ family: 6, port: udp4?.port ?? port, mark });
+      const udp6 = openIfSupported(open, { family: 6, port: udp4?.port ?? port, mark });
       const bound = udp4 ?? udp6;
       if (bound === null) throw new SystemCallError("open a UDP socket", ERRNO.EAFNOSUPPORT);
       return { udp4, udp6, port: bound.port };
@@ -115,9 +124,12 @@ export function openUdpPair(port: number, mark = 0): UdpPair {
   }
 }
 
-function openIfSupported(options: UdpOptions): UdpPort | null {
+function openIfSupported(
+  open: (options: UdpOptions) => UdpPort,
+  options: UdpOptions,
+): UdpPort | null {
   try {
-    return openUdp(options);
+    return open(options);
   } catch (error) {
     if (error instanceof SystemCallError && error.errno === ERRNO.EAFNOSUPPORT) return null;
     throw error;
