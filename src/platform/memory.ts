@@ -9,6 +9,7 @@ import { POLL } from "../ports.ts";
 import { MemoryUdp } from "./memory_network.ts";
 
 export { type Cancel, MemoryClock } from "./memory_clock.ts";
+export { type HostChange, type HostState, MemoryHost } from "./memory_host.ts";
 export {
   type MemoryBinding,
   type MemoryDatagram,

@@ -84,7 +84,7 @@ const ADVICE_SYSCTL: Advice = {
   [ERRNO.EROFS]: "/proc/sys is read-only here: set it from outside, as by docker run --sysctl",
   [ERRNO.ENOENT]: "the kernel has no such parameter",
 };
-/** What a look-up answers when there is no way: none, unreachable, prohibited or blackholed. */
+/** What a look-up answers when there is no way: none, unreachable, prohibited or blackholed (fib_props). */
 const NO_ROUTE_ERRNOS: readonly number[] = [
   ERRNO.ENETUNREACH,
   ERRNO.EHOSTUNREACH,

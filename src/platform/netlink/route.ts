@@ -30,8 +30,6 @@ const PROTOCOL_BOOT = 3;
 /** How far a destination is (RT_SCOPE_*): an IPv4 route without gateway is LINK; IPv6 has no scopes. */
 const SCOPE = { UNIVERSE: 0, LINK: 253, NOWHERE: 255 } as const;
 const TYPE_UNICAST = 1;
-/** The answer of a look-up names the table (RTM_F_LOOKUP_TABLE). */
-const FLAG_LOOKUP_TABLE = 0x1000;
 /** Route in a cache, not in a table (RTM_F_CLONED). */
 const FLAG_CLONED = 0x200;
 /** Tables above it do not fit the header and stand in an attribute alone. */
@@ -93,13 +91,16 @@ export function routesRequest(sequence: number, filter: RouteFilter): Uint8Array
   return writer.finish();
 }
 
-/** Asks how a packet to `destination` with `mark` would be sent. */
+/**
+ * Asks how a packet to `destination` with `mark` would be sent. Unlike `ip route get`, without RTM_F_LOOKUP_TABLE:
+ * IPv6 refuses it on sockets with NETLINK_GET_STRICT_CHK (inet6_rtm_valid_getroute_req), and the table is not asked for.
+ */
 export function routeGetRequest(sequence: number, destination: string, mark: number): Uint8Array {
   const address = parseAddress(destination);
   const writer = new MessageWriter()
     .begin(RTM_GETROUTE, NETLINK_FLAG.REQUEST, sequence)
     .u8(familyNumber(address.length === 4 ? 4 : 6), address.length * 8, 0, 0, 0, 0, 0, 0)
-    .u32(FLAG_LOOKUP_TABLE)
+    .u32(0)
     .attribute(ROUTE.DESTINATION, address);
   if (mark !== 0) writer.attributeU32(ROUTE.MARK, mark);
   return writer.finish();

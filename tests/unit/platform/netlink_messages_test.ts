@@ -288,12 +288,12 @@ test("deleteRouteRequest() says what `ip -4 route del 10.99.0.0/16 dev t0` and `
   );
 });
 
-test("routeGetRequest() says what `ip route get 1.2.3.4 mark 51820` says; routesRequest() filters", () => {
+test("routeGetRequest() says what `ip route get 1.2.3.4 mark 51820` says, but for a flag; routesRequest() filters", () => {
   assertBytes(
     routeGetRequest(1, "1.2.3.4", 51820),
     `
     2c 00 00 00 | 1a 00 | 01 00 | ${SEQUENCE}  # RTM_GETROUTE, request
-    02 20 00 00 | 00 00 00 00 | 00 10 00 00    # IPv4, /32; RTM_F_LOOKUP_TABLE
+    02 20 00 00 | 00 00 00 00 | 00 00 00 00    # IPv4, /32; ip has RTM_F_LOOKUP_TABLE, 00 10 00 00, here
     08 00 01 00 | 01 02 03 04                  # RTA_DST
     08 00 10 00 | 6c ca 00 00                  # RTA_MARK
     `,
