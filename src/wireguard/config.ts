@@ -49,8 +49,13 @@ export interface PeerSnapshot {
   readonly endpoint: Uint32Array | null;
   /** Unix time of the last completed handshake in ms; 0 = never. */
   readonly lastHandshakeWallMs: number;
+  /** Datagrams exchanged, handshakes and keepalives included; bytes are their UDP payload. */
+  readonly txDatagrams: number;
   readonly txBytes: number;
+  readonly rxDatagrams: number;
   readonly rxBytes: number;
+  /** Times that an authentic message came from a new address or port. */
+  readonly roams: number;
   readonly persistentKeepaliveS: number;
   readonly allowedIps: readonly AllowedIp[];
 }

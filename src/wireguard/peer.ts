@@ -56,16 +56,18 @@ export interface PeerContext extends InitiatorContext {
 
 /** Indices of a peer's numbers, a Float64Array because class fields of this size may be boxed on each write. */
 const NUMBER = {
-  TX_BYTES: 0,
-  RX_BYTES: 1,
+  TX_DATAGRAMS: 0,
+  TX_BYTES: 1,
+  RX_DATAGRAMS: 2,
+  RX_BYTES: 3,
   /** Unix time of the last completed handshake, 0 = none. */
-  HANDSHAKE_WALL_MS: 2,
+  HANDSHAKE_WALL_MS: 4,
   /** When we last sent an initiation or response. */
-  HANDSHAKE_SENT_MS: 3,
+  HANDSHAKE_SENT_MS: 5,
   /** When something last asked for a session: initiations are repeated until REKEY_ATTEMPT_TIME after. */
-  ATTEMPT_START_MS: 4,
+  ATTEMPT_START_MS: 6,
   /** When we last took an initiation. */
-  INITIATION_TAKEN_MS: 5,
+  INITIATION_TAKEN_MS: 7,
 } as const;
 
 /** Words of an endpoint that say where the peer is; the others say by which of our addresses. */
@@ -122,6 +124,16 @@ export class Peer {
     return this.#persistentKeepaliveMs;
   }
 
+  /** Datagrams sent, as the data plane reported them. */
+  get txDatagrams(): number {
+    return this.#numbers[NUMBER.TX_DATAGRAMS];
+  }
+
+  /** Authentic datagrams received, as the data plane reported them. */
+  get rxDatagrams(): number {
+    return this.#numbers[NUMBER.RX_DATAGRAMS];
+  }
+
   /** UDP payload bytes sent, as the data plane reported them. */
   get txBytes(): number {
     return this.#numbers[NUMBER.TX_BYTES];
@@ -137,11 +149,15 @@ export class Peer {
     return this.#numbers[NUMBER.HANDSHAKE_WALL_MS];
   }
 
-  addTx(bytes: number): void {
+  /** Counts datagrams that the data plane sent; bytes are their UDP payload. */
+  addTx(datagrams: number, bytes: number): void {
+    this.#numbers[NUMBER.TX_DATAGRAMS] += datagrams;
     this.#numbers[NUMBER.TX_BYTES] += bytes;
   }
 
-  addRx(bytes: number): void {
+  /** Counts authentic datagrams that the data plane received. */
+  addRx(datagrams: number, bytes: number): void {
+    this.#numbers[NUMBER.RX_DATAGRAMS] += datagrams;
     this.#numbers[NUMBER.RX_BYTES] += bytes;
   }
 
