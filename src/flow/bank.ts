@@ -7,6 +7,7 @@
  * Not here: who may write when (banks.ts).
  */
 import {
+  HASH_SECRET_WORDS,
   hashKey,
   KEY,
   KEY_DST_V6,
@@ -20,13 +21,18 @@ import {
   CONTROL,
   CONTROL_OTHER,
   type ControlViews,
-  DETAIL_RX_SHIFT,
   DETAIL_SHIFT,
   RECORD,
-  RECORD_BYTES_OF,
+  RECORD_FLOATS,
   RECORD_FOLDED,
   RECORD_WORDS,
 } from "./layout.ts";
+
+// In constants of this file: see packet/decode.ts.
+const { HEAD, PORTS, SRC, DST } = KEY;
+const { TX_PACKETS, RX_PACKETS } = RECORD;
+const { TX_BYTES, RX_BYTES } = RECORD_FLOATS;
+const { TCP } = PROTO;
 
 /**
  * Entries looked at for one key. With the table half full and a hash that nobody can steer, the longest run among a
@@ -39,9 +45,9 @@ const HEAD_MASK = KEY_HEAD_MASK | RECORD_FOLDED;
 const ANY_V6 = KEY_SRC_V6 | KEY_DST_V6;
 const U32_MAX = 0xffffffff;
 
-/** Which side's counters a count goes to: the word and Float64 offsets, and the place of TCP flags. */
-const TX = 0;
-const RX = 1;
+/** Sides of a count: what was sent into the tunnel, and what came out of it. */
+export const TX = 0;
+export const RX = 1;
 
 /** Writer's side of one bank. */
 export class Bank {
@@ -54,10 +60,10 @@ export class Bank {
   readonly #numberMask: number;
   readonly #flowsMax: number;
   readonly #foldedMax: number;
-  readonly #secret0: number;
-  readonly #secret1: number;
+  readonly #secret: Int32Array;
   readonly #control: Int32Array;
   readonly #usedWord: number;
+  /** The control block, which holds the "other" row from #otherStart on. */
   readonly #other: Float64Array;
   readonly #otherStart: number;
   readonly #onFirst: () => void;
@@ -78,8 +84,8 @@ export class Bank {
     this.#numberMask = 2 ** numberBits - 1;
     this.#flowsMax = layout.flowsMax;
     this.#foldedMax = layout.foldedMax;
-    this.#secret0 = words[CONTROL.SECRET];
-    this.#secret1 = words[CONTROL.SECRET + 1];
+    // A copy: memory that is not shared.
+    this.#secret = words.slice(CONTROL.SECRET, CONTROL.SECRET + HASH_SECRET_WORDS);
     this.#control = words;
     this.#usedWord = CONTROL.USED[bank];
     this.#other = floats;
@@ -94,72 +100,63 @@ export class Bank {
   }
 
   /**
-   * Counts what was sent into the tunnel.
+   * Counts packets of one flow in one direction.
    * @param key KEY_WORDS words, local side as source; no bits in HEAD but the key's own.
+   * @param side TX or RX.
    * @param packets 1 .. 2^32 - 1.
+   * @param bytes IP bytes of all of them.
    * @param detail INFO.DETAIL of the packet.
    */
-  countTx(key: Uint32Array, packets: number, bytes: number, detail: number): void {
-    this.#count(this.#find(key, detail), key, TX, packets, bytes, detail);
-  }
-
-  /** Counts what was received from it; parameters as in countTx. */
-  countRx(key: Uint32Array, packets: number, bytes: number, detail: number): void {
-    this.#count(this.#find(key, detail), key, RX, packets, bytes, detail);
-  }
-
-  #count(
-    record: number,
-    key: Uint32Array,
-    side: number,
-    packets: number,
-    bytes: number,
-    detail: number,
-  ): void {
-    const words = this.#words;
-    const word = record * RECORD_WORDS;
-    const sum = record === NO_RECORD ? Infinity : words[word + RECORD.TX_PACKETS + side] + packets;
-    if (sum > U32_MAX) {
-      this.#countBeyond(record, key, side, packets, bytes);
+  count(key: Uint32Array, side: number, packets: number, bytes: number, detail: number): void {
+    const record = this.#find(key, detail);
+    if (record === NO_RECORD) {
+      this.#countOther(side, packets, bytes);
       return;
     }
-    words[word + RECORD.TX_PACKETS + side] = sum;
-    this.#floats[(word >>> 1) + RECORD_BYTES_OF.TX + side] += bytes;
-    if ((key[KEY.HEAD] & 0xff) === PROTO.TCP) {
-      words[word] |= detail << (side === TX ? DETAIL_SHIFT : DETAIL_RX_SHIFT);
+    const words = this.#words;
+    const word = record * RECORD_WORDS;
+    const before = words[word + TX_PACKETS + side];
+    const after = (before + packets) >>> 0;
+    if (after < before) {
+      this.#countBeyond(word, key, side, packets, bytes);
+      return;
     }
+    words[word + TX_PACKETS + side] = after;
+    this.#floats[(word >>> 1) + TX_BYTES + side] += bytes;
+    if ((key[HEAD] & 0xff) === TCP) words[word] |= detail << (DETAIL_SHIFT + side * 8);
   }
 
   /**
-   * Counts where there is no record, or where its 32 bits of packets are full: on the row of the addresses, then
-   * on the "other" row, whose Float64s have no end in sight.
+   * Counts where a record's 32 bits of packets are full: on the row that its addresses share, then on the "other"
+   * row, whose Float64s have no end in sight.
    */
   #countBeyond(
-    record: number,
+    fullWord: number,
     key: Uint32Array,
     side: number,
     packets: number,
     bytes: number,
   ): void {
-    const isFlow = record !== NO_RECORD &&
-      (this.#words[record * RECORD_WORDS] & RECORD_FOLDED) === 0;
-    const folded = isFlow ? this.#findFolded(key) : NO_RECORD;
-    if (folded !== NO_RECORD) {
-      const word = folded * RECORD_WORDS;
-      const sum = this.#words[word + RECORD.TX_PACKETS + side] + packets;
-      if (sum <= U32_MAX) {
-        this.#words[word + RECORD.TX_PACKETS + side] = sum;
-        this.#floats[(word >>> 1) + RECORD_BYTES_OF.TX + side] += bytes;
-        return;
-      }
+    const words = this.#words;
+    const isFolded = (words[fullWord] & RECORD_FOLDED) !== 0;
+    const record = isFolded ? NO_RECORD : this.#findFolded(key);
+    const word = record * RECORD_WORDS + TX_PACKETS + side;
+    if (record === NO_RECORD || words[word] + packets > U32_MAX) {
+      this.#countOther(side, packets, bytes);
+      return;
     }
+    words[word] += packets;
+    this.#floats[record * (RECORD_WORDS / 2) + TX_BYTES + side] += bytes;
+  }
+
+  #countOther(side: number, packets: number, bytes: number): void {
     this.#other[this.#otherStart + side * 2] += packets;
     this.#other[this.#otherStart + side * 2 + 1] += bytes;
   }
 
   /** Finds a flow's record or makes it. @returns Record number; a folded row's where it must; or NO_RECORD. */
   #find(key: Uint32Array, detail: number): number {
-    const hash = hashKey(key, this.#secret0, this.#secret1);
+    const hash = hashKey(key, this.#secret);
     const index = this.#index;
     const indexMask = this.#indexMask;
     const numberMask = this.#numberMask;
@@ -185,9 +182,9 @@ export class Bank {
   /** Finds or makes the row that all flows of one proto and address pair share. */
   #findFolded(key: Uint32Array): number {
     const folded = this.#foldedKey;
-    for (let word = KEY.SRC; word < KEY_WORDS; word++) folded[word] = key[word];
-    folded[KEY.HEAD] = key[KEY.HEAD] | RECORD_FOLDED;
-    const hash = hashKey(folded, this.#secret0, this.#secret1);
+    for (let word = SRC; word < KEY_WORDS; word++) folded[word] = key[word];
+    folded[HEAD] = key[HEAD] | RECORD_FOLDED;
+    const hash = hashKey(folded, this.#secret);
     const indexMask = this.#indexMask;
     const numberMask = this.#numberMask;
     let slot = hash & indexMask;
@@ -210,19 +207,19 @@ export class Bank {
   /** Whether the record at `word` has this key. IPv4 addresses differ in their last words only. */
   #isKey(word: number, key: Uint32Array): boolean {
     const words = this.#words;
-    const head = key[KEY.HEAD];
+    const head = key[HEAD];
     const difference = ((words[word] ^ head) & HEAD_MASK) |
-      (words[word + KEY.PORTS] ^ key[KEY.PORTS]) |
-      (words[word + KEY.SRC + 3] ^ key[KEY.SRC + 3]) |
-      (words[word + KEY.DST + 3] ^ key[KEY.DST + 3]);
+      (words[word + PORTS] ^ key[PORTS]) |
+      (words[word + SRC + 3] ^ key[SRC + 3]) |
+      (words[word + DST + 3] ^ key[DST + 3]);
     if (difference !== 0) return false;
     if ((head & ANY_V6) === 0) return true;
-    return ((words[word + KEY.SRC] ^ key[KEY.SRC]) |
-      (words[word + KEY.SRC + 1] ^ key[KEY.SRC + 1]) |
-      (words[word + KEY.SRC + 2] ^ key[KEY.SRC + 2]) |
-      (words[word + KEY.DST] ^ key[KEY.DST]) |
-      (words[word + KEY.DST + 1] ^ key[KEY.DST + 1]) |
-      (words[word + KEY.DST + 2] ^ key[KEY.DST + 2])) === 0;
+    return ((words[word + SRC] ^ key[SRC]) |
+      (words[word + SRC + 1] ^ key[SRC + 1]) |
+      (words[word + SRC + 2] ^ key[SRC + 2]) |
+      (words[word + DST] ^ key[DST]) |
+      (words[word + DST + 1] ^ key[DST + 1]) |
+      (words[word + DST + 2] ^ key[DST + 2])) === 0;
   }
 
   /** Enters a record at a free place of the index. */
@@ -232,11 +229,11 @@ export class Bank {
     const words = this.#words;
     for (let at = 0; at < KEY_WORDS; at++) words[word + at] = key[at];
     // TCP flags are added by direction; ICMP's type and code are those of the flow's first packet.
-    if ((key[KEY.HEAD] & 0xff) !== PROTO.TCP) words[word] |= detail << DETAIL_SHIFT;
-    words[word + RECORD.TX_PACKETS] = 0;
-    words[word + RECORD.RX_PACKETS] = 0;
-    this.#floats[(word >>> 1) + RECORD_BYTES_OF.TX] = 0;
-    this.#floats[(word >>> 1) + RECORD_BYTES_OF.RX] = 0;
+    if ((key[HEAD] & 0xff) !== TCP) words[word] |= detail << DETAIL_SHIFT;
+    words[word + TX_PACKETS] = 0;
+    words[word + RX_PACKETS] = 0;
+    this.#floats[(word >>> 1) + TX_BYTES] = 0;
+    this.#floats[(word >>> 1) + RX_BYTES] = 0;
     this.#slots[record] = slot;
     this.#index[slot] = (hash & ~this.#numberMask) | (record + 1);
     if (record === 0) {

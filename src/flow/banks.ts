@@ -11,7 +11,7 @@
  * The two atomic stores order all other memory: whoever sees the number sees the bank as it was left.
  */
 import { KEY, KEY_DST_V6, KEY_SRC_V6, KEY_WORDS } from "../packet/mod.ts";
-import { Bank } from "./bank.ts";
+import { Bank, RX, TX } from "./bank.ts";
 import {
   bankViews,
   CONTROL,
@@ -21,6 +21,9 @@ import {
   controlViews,
 } from "./layout.ts";
 import { FlowRow, readOther, readRecord } from "./rows.ts";
+
+// In constants of this file: see packet/decode.ts.
+const { HEAD, PORTS, SRC, DST } = KEY;
 
 /** Sums of all that a writer has counted. */
 export interface FlowTotals {
@@ -73,7 +76,7 @@ export class FlowWriter {
   countTx(key: Uint32Array, packets: number, bytes: number, detail: number): void {
     this.#totals[CONTROL_TOTALS] += packets;
     this.#totals[CONTROL_TOTALS + 1] += bytes;
-    this.#bank.countTx(key, packets, bytes, detail);
+    this.#bank.count(key, TX, packets, bytes, detail);
   }
 
   /** Counts packets received; `key` is theirs, the destination being the local side. The rest as countTx. */
@@ -82,26 +85,26 @@ export class FlowWriter {
     this.#totals[CONTROL_TOTALS + 3] += bytes;
     const swapped = this.#swapped;
     swapKey(key, swapped);
-    this.#bank.countRx(swapped, packets, bytes, detail);
+    this.#bank.count(swapped, RX, packets, bytes, detail);
   }
 }
 
 /** Writes `key` with source and destination exchanged to `output`. */
 function swapKey(key: Uint32Array, output: Uint32Array): void {
-  const head = key[KEY.HEAD];
-  const ports = key[KEY.PORTS];
+  const head = key[HEAD];
+  const ports = key[PORTS];
   // The two family bits lie side by side.
   const families = ((head & KEY_SRC_V6) << 1) | ((head & KEY_DST_V6) >>> 1);
-  output[KEY.HEAD] = (head & ~(KEY_SRC_V6 | KEY_DST_V6)) | families;
-  output[KEY.PORTS] = (ports << 16) | (ports >>> 16);
-  output[KEY.SRC] = key[KEY.DST];
-  output[KEY.SRC + 1] = key[KEY.DST + 1];
-  output[KEY.SRC + 2] = key[KEY.DST + 2];
-  output[KEY.SRC + 3] = key[KEY.DST + 3];
-  output[KEY.DST] = key[KEY.SRC];
-  output[KEY.DST + 1] = key[KEY.SRC + 1];
-  output[KEY.DST + 2] = key[KEY.SRC + 2];
-  output[KEY.DST + 3] = key[KEY.SRC + 3];
+  output[HEAD] = (head & ~(KEY_SRC_V6 | KEY_DST_V6)) | families;
+  output[PORTS] = (ports << 16) | (ports >>> 16);
+  output[SRC] = key[DST];
+  output[SRC + 1] = key[DST + 1];
+  output[SRC + 2] = key[DST + 2];
+  output[SRC + 3] = key[DST + 3];
+  output[DST] = key[SRC];
+  output[DST + 1] = key[SRC + 1];
+  output[DST + 2] = key[SRC + 2];
+  output[DST + 3] = key[SRC + 3];
 }
 
 /** The reading side. One per memory, in one thread, which may be another than the writer's. */

@@ -25,7 +25,7 @@ export const RECORD_WORDS = RECORD_BYTES / 4;
  */
 export const RECORD = { TX_PACKETS: 10, RX_PACKETS: 11 } as const;
 /** Float64 indices in a record. */
-export const RECORD_BYTES_OF = { TX: 6, RX: 7 } as const;
+export const RECORD_FLOATS = { TX_BYTES: 6, RX_BYTES: 7 } as const;
 
 /** Set in a record's HEAD iff it stands for all flows of its proto and addresses that found no room. */
 export const RECORD_FOLDED = 1 << 10;
@@ -39,20 +39,21 @@ export const CONTROL = {
   /** Written once. */
   MAGIC: 0,
   FLOWS_MAX: 1,
+  /** HASH_SECRET_WORDS words. */
   SECRET: 2,
   /** Number of flips asked for. Written by the reader; its lowest bit is the bank to be written next. */
-  REQUESTED: 16,
+  REQUESTED: 32,
   /** Number of flips done. Written by the writer. */
-  ACKNOWLEDGED: 32,
+  ACKNOWLEDGED: 48,
   /** Records in each bank. Written by the writer of the bank, zeroed by the reader when it clears it. */
-  USED: [64, 96],
+  USED: [80, 112],
 } as const;
 
 /** Float64 indices of the control block: tx packets, tx bytes, rx packets, rx bytes. Written by the writer. */
-export const CONTROL_TOTALS = 24;
+export const CONTROL_TOTALS = 32;
 /** The same four of each bank's last-resort row; zeroed by the reader. */
-export const CONTROL_OTHER = [40, 56] as const;
-const CONTROL_BYTES = 8 * LINE_BYTES;
+export const CONTROL_OTHER = [48, 64] as const;
+const CONTROL_BYTES = 9 * LINE_BYTES;
 
 /** Says that memory is a pair of banks, of this layout. */
 const MAGIC = 0x666c6f31;

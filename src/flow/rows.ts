@@ -7,7 +7,7 @@ import {
   DETAIL_RX_SHIFT,
   DETAIL_SHIFT,
   RECORD,
-  RECORD_BYTES_OF,
+  RECORD_FLOATS,
   RECORD_FOLDED,
   RECORD_WORDS,
 } from "./layout.ts";
@@ -57,8 +57,8 @@ export function readRecord(views: BankViews, record: number, row: FlowRow): void
   row.key[KEY.HEAD] = head & KEY_HEAD_MASK;
   row.txPackets = words[word + RECORD.TX_PACKETS];
   row.rxPackets = words[word + RECORD.RX_PACKETS];
-  row.txBytes = views.recordFloats[float + RECORD_BYTES_OF.TX];
-  row.rxBytes = views.recordFloats[float + RECORD_BYTES_OF.RX];
+  row.txBytes = views.recordFloats[float + RECORD_FLOATS.TX_BYTES];
+  row.rxBytes = views.recordFloats[float + RECORD_FLOATS.RX_BYTES];
   row.folded = (head & RECORD_FOLDED) !== 0;
   row.other = false;
   const isTcp = row.proto === PROTO.TCP;

@@ -25,8 +25,7 @@ const NONE = -1;
 export class FragmentCache {
   readonly #slots: number;
   readonly #ttlMs: number;
-  readonly #secret0: number;
-  readonly #secret1: number;
+  readonly #secret: Int32Array;
   /** Ring of entries, in the order they came. */
   readonly #entries: Uint32Array;
   readonly #seenMs: Float64Array;
@@ -50,8 +49,7 @@ export class FragmentCache {
   ) {
     this.#slots = limits.slots;
     this.#ttlMs = limits.ttlMs;
-    this.#secret0 = secret[0];
-    this.#secret1 = secret[1];
+    this.#secret = new Int32Array(secret);
     this.#entries = new Uint32Array(limits.slots * ENTRY_WORDS);
     this.#seenMs = new Float64Array(limits.slots);
     const buckets = 2 ** Math.ceil(Math.log2(limits.slots * 2));
@@ -79,7 +77,7 @@ export class FragmentCache {
     wanted.set(key);
     wanted[KEY.HEAD] = (key[KEY.HEAD] & KEY_HEAD_MASK & ~0xff) | info[INFO.FRAGMENT_PROTO];
     wanted[KEY.PORTS] = info[INFO.FRAGMENT_ID];
-    const bucket = hashKey(wanted, this.#secret0, this.#secret1) & this.#bucketMask;
+    const bucket = hashKey(wanted, this.#secret) & this.#bucketMask;
     const found = this.#find(bucket);
     if (kind === FRAGMENT.FIRST) {
       const slot = found === NONE ? this.#insert(bucket) : found;
@@ -127,7 +125,7 @@ export class FragmentCache {
     for (let word = 0; word < KEY_WORDS; word++) {
       victim[word] = this.#entries[slot * ENTRY_WORDS + word];
     }
-    const bucket = hashKey(victim, this.#secret0, this.#secret1) & this.#bucketMask;
+    const bucket = hashKey(victim, this.#secret) & this.#bucketMask;
     if (this.#first[bucket] === slot) {
       this.#first[bucket] = this.#next[slot];
       return;

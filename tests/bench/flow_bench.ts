@@ -10,7 +10,7 @@
  */
 import process from "node:process";
 import { createBanks, FlowReader, FlowWriter } from "../../src/flow/mod.ts";
-import { decode, INFO, INFO_WORDS, KEY_WORDS } from "../../src/packet/mod.ts";
+import { decode, HASH_SECRET_WORDS, INFO, INFO_WORDS, KEY_WORDS } from "../../src/packet/mod.ts";
 import { DenseMurmurTable, DirectTable } from "./flow_variants.ts";
 
 /** What the traffic is made of. */
@@ -119,7 +119,10 @@ export function measure(
 
 /** The banks as the node uses them, with a checksum over their rows. */
 export function bankCounter(flowsMax: number): { counter: Counter; checksum: () => number } {
-  const memory = createBanks(flowsMax, Uint32Array.of(0x01234567, 0x89abcdef));
+  const memory = createBanks(
+    flowsMax,
+    Uint32Array.from({ length: HASH_SECRET_WORDS }, (_, word) => Math.imul(word + 1, 0x9e3779b9)),
+  );
   const writer = new FlowWriter(memory);
   const reader = new FlowReader(memory);
   const checksum = () => {

@@ -98,6 +98,7 @@ export class DirectTable {
   readonly #words: Uint32Array;
   readonly #floats: Float64Array;
   readonly #mask: number;
+  readonly #secret = Int32Array.from({ length: 20 }, (_, at) => Math.imul(at + 1, 0x9e3779b9));
   readonly #swapped = new Uint32Array(KEY_WORDS);
 
   constructor(flowsMax: number) {
@@ -122,7 +123,7 @@ export class DirectTable {
   }
 
   #find(key: Uint32Array): number {
-    let slot = hashKey(key, 0x01234567, 0x89abcdef) & this.#mask;
+    let slot = hashKey(key, this.#secret) & this.#mask;
     for (;; slot = (slot + 1) & this.#mask) {
       const word = slot * RECORD_WORDS;
       // Both counters zero: free.
