@@ -133,16 +133,23 @@ export function changeRoutes(
   save: SaveUndo = () => {},
 ): AppliedNetwork {
   const change = diffRoutes(undo.entries.map((entry) => entry.step), next.steps);
-  const applied = takeSteps(network, undo, change.add, save);
   const removeKeys = new Set(change.remove.map(stepKey));
-  const isOld = (entry: UndoEntry) => removeKeys.has(stepKey(entry.step));
-  const old = applied.undo.entries.filter((entry) =>
-    isOld(entry) && !isReplaced(entry, change.add)
-  );
-  const { remaining, problems } = undoNetworkPlan(network, { ...applied.undo, entries: old });
-  const kept = applied.undo.entries.filter((entry) => !isOld(entry));
-  const now = { ...applied.undo, entries: [...remaining.entries, ...kept] };
-  save(lastingUndo(now));
+  // By identity: an entry that is added anew may be the same step at another priority.
+  const old = new Set(undo.entries.filter((entry) => removeKeys.has(stepKey(entry.step))));
+  const applied = takeSteps(network, undo, change.add, save);
+  const undone = undoNetworkPlan(network, {
+    ...undo,
+    entries: [...old].filter((entry) => !isReplaced(entry, change.add)),
+  });
+  const kept = applied.undo.entries.filter((entry) => !old.has(entry));
+  const now = { ...undo, entries: [...undone.remaining.entries, ...kept] };
+  const problems = [...undone.problems];
+  try {
+    save(lastingUndo(now));
+  } catch (error) {
+    // The record on disk holds too much, which undoing it finds out.
+    problems.push(messageOf(error));
+  }
   return { undo: now, warnings: [...applied.warnings, ...problems] };
 }
 
@@ -206,8 +213,8 @@ function takeSteps(
   /** Writes an entry down, then makes the change; so that a SIGKILL in between leaves it in the record. */
   const makeLasting = (entry: UndoEntry, make: () => void): void => {
     taken.push(entry);
-    save(lastingUndo(record()));
     try {
+      save(lastingUndo(record()));
       make();
     } catch (error) {
       // Not ours then: undoing it could remove what made it fail.
@@ -234,13 +241,31 @@ function takeSteps(
       }
     }
   } catch (error) {
-    const { remaining, problems } = undoNetworkPlan(network, { ...start, entries: taken });
-    save(lastingUndo({ ...start, entries: [...start.entries, ...remaining.entries] }));
-    if (problems.length === 0) throw error;
-    const text = error instanceof Error ? error.message : String(error);
-    throw new Error([`${text}; left behind`, ...problems].join("; "), { cause: error });
+    throw takenBack(network, start, taken, save, error);
   }
   return { undo: record(), warnings };
+}
+
+/** Undoes the steps taken before one failed. @returns The failure, with what could not be undone. */
+function takenBack(
+  network: NetworkPort,
+  start: NetworkUndo,
+  taken: readonly UndoEntry[],
+  save: SaveUndo,
+  failure: unknown,
+): unknown {
+  const undone = undoNetworkPlan(network, { ...start, entries: taken });
+  const problems = [...undone.problems];
+  try {
+    save(lastingUndo({ ...start, entries: [...start.entries, ...undone.remaining.entries] }));
+  } catch (error) {
+    // What cannot be saved now could perhaps not be saved before, and that is the failure itself.
+    if (messageOf(error) !== messageOf(failure)) problems.push(messageOf(error));
+  }
+  if (problems.length === 0) return failure;
+  return new Error([`${messageOf(failure)}; left behind`, ...problems].join("; "), {
+    cause: failure,
+  });
 }
 
 type MakeLasting = (entry: UndoEntry, make: () => void) => void;
@@ -336,7 +361,7 @@ function takeFirewall(
   } catch (error) {
     if (!isErrno(error, FIREWALL_MISSING_ERRNOS)) throw error;
     warnings.push(
-      `${(error as Error).message}; the tunnel's addresses can be reached past the tunnel`,
+      `${messageOf(error)}; the tunnel's addresses can be reached past the tunnel`,
     );
   }
 }
@@ -407,6 +432,10 @@ function undoInterfaceStep(
     case "noLinkLocal":
       // Nothing to do: it keeps an address from being made, and goes with the interface.
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function isErrno(error: unknown, errnos: readonly number[]): boolean {

@@ -141,7 +141,8 @@ export function needsFreeTable(settings: NetworkSettings): boolean {
 
 /**
  * Compares the steps of two plans that AllowedIPs make: routes, rules, packet filters, kernel parameters.
- * Addresses and MTU are not compared: they need a restart.
+ * Addresses and MTU are not compared: they need a restart. Rules of a family are replaced together, because each new
+ * one is asked before all older ones and so their order is that of their making.
  */
 export function diffRoutes(
   current: readonly NetworkStep[],
@@ -149,11 +150,21 @@ export function diffRoutes(
 ): RouteChange {
   const currentKeys = new Set(current.map(stepKey));
   const nextKeys = new Set(next.map(stepKey));
+  const changedRules = new Set(
+    [4, 6].filter((family) => rulesKey(current, family) !== rulesKey(next, family)),
+  );
+  const isChanged = (step: NetworkStep, otherKeys: ReadonlySet<string>) =>
+    isOfAllowedIps(step) &&
+    (!otherKeys.has(stepKey(step)) || step.kind === "rule" && changedRules.has(step.family));
   return {
-    add: next.filter((step) => isOfAllowedIps(step) && !currentKeys.has(stepKey(step))),
-    remove: current.filter((step) => isOfAllowedIps(step) && !nextKeys.has(stepKey(step)))
-      .reverse(),
+    add: next.filter((step) => isChanged(step, currentKeys)),
+    remove: current.filter((step) => isChanged(step, nextKeys)).reverse(),
   };
+}
+
+/** Text that two lists of steps share iff they have the same rules of a family. */
+function rulesKey(steps: readonly NetworkStep[], family: number): string {
+  return steps.filter((step) => step.kind === "rule" && step.family === family).map(stepKey).join();
 }
 
 /** Text that two steps share iff they are the same. */

@@ -346,6 +346,45 @@ test("changeRoutes() changes nothing when a change fails, and saves the record t
   }
 });
 
+test("changeRoutes() to another mark asks the main table's routes before the tunnel's, as at a start", () => {
+  const host = newHost();
+  const { undo } = applyNetworkPlan(host, planFor(ALL));
+  const next = planFor(ALL, { mark: 777 });
+  const changed = changeRoutes(host, undo, next);
+  for (const family of [4, 6] as const) {
+    const own = host.rules(family).filter((rule) => rule.priority > 0 && rule.priority < 32_766);
+    assert.deepEqual(own.map((rule) => [rule.table, rule.mark]), [[254, null], [777, 777]]);
+  }
+  assert.deepEqual(host.state().firewalls.map((firewall) => firewall.mark), [777, 777]);
+  assert.deepEqual(host.routes({ family: 4, table: 51820 }), []);
+  undoNetworkPlan(host, changed.undo);
+  assert.deepEqual(host.state(), newHost().state());
+});
+
+test("applyNetworkPlan() makes nothing lasting that it could not save, and says why", () => {
+  const host = newHost();
+  const before = host.state();
+  const failure = new SystemCallError("write state file", ERRNO.ENOSPC);
+  const save = () => {
+    throw failure;
+  };
+  assert.throws(
+    () => applyNetworkPlan(host, planFor(ALL), save),
+    (error) => error === failure,
+  );
+  assert.deepEqual(host.state(), before);
+  // Of an ordinary route nothing is saved, so there is nothing to fail.
+  const { undo } = applyNetworkPlan(host, planFor(["10.99.0.0/16"]), save);
+  const changed = changeRoutes(host, undo, planFor(["10.98.0.0/16"]), save);
+  assert.deepEqual(changed.warnings, [failure.message]);
+  assert.deepEqual(
+    host.routes({ family: 4, interfaceIndex: 2 }).map((route) => route.destination),
+    [
+      "10.98.0.0/16",
+    ],
+  );
+});
+
 test("changeRoutes() keeps a packet filter that took the place of the old one", () => {
   const host = newHost();
   const { undo } = applyNetworkPlan(host, planFor(["0.0.0.0/0"]));
