@@ -19,6 +19,7 @@ import { FrameReader } from "./frame_reader.ts";
 import { errnoOf, systemError } from "./system_error.ts";
 
 const SOCKET_SUFFIX = ".sock";
+const IS_ENDING = "it is ending, or has too many clients";
 
 /** Where and how long to ask; tests change it. */
 export interface ControlClientOptions {
@@ -62,12 +63,14 @@ export async function askNode(
     const reply = line === null ? null : parseControlReply(line);
     if (reply?.op === "down") await closed;
     if (isLate) throw new SystemCallError(action, ERRNO.ETIMEDOUT);
-    if (reply === null) throw new SystemCallError(action, ERRNO.ECONNRESET, "it is ending");
+    if (reply === null) throw new SystemCallError(action, ERRNO.ECONNRESET, IS_ENDING);
     return reply;
   } catch (error) {
     throw systemError(action, error, {
       [ERRNO.ENOENT]: 'no tunlog node runs there; "tunlog up" starts one',
       [ERRNO.ECONNREFUSED]: 'the node was killed; "tunlog up" starts it again and cleans up',
+      [ERRNO.ECONNRESET]: IS_ENDING,
+      [ERRNO.EPIPE]: IS_ENDING,
       [ERRNO.EACCES]: "run as root, or as the user who started it",
       [ERRNO.EPERM]: "run as root, or as the user who started it",
     });

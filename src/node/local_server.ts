@@ -53,7 +53,8 @@ export class LocalServer {
     // Half-open: a client may send its requests, shut down its side, and still wants the answers.
     this.#server = createServer({ allowHalfOpen: true }, (socket) => {
       if (this.#connections.size >= LOCAL_CONNECTIONS_MAX) {
-        socket.end(protocol.refusal(ERRNO.EAGAIN));
+        socket.on("error", () => socket.destroy());
+        endSocket(socket, protocol.refusal(ERRNO.EAGAIN), times.requestMs);
         return;
       }
       const connection = new Connection(socket, protocol, times, () => {
@@ -155,6 +156,16 @@ function removeIfThere(path: string): void {
   }
 }
 
+/** Writes the last text and ends the connection; a client that does not take it in `ms` is cut off. */
+function endSocket(socket: Socket, text: string, ms: number): void {
+  const timer = setTimeout(() => socket.destroy(), ms);
+  socket.once("close", () => clearTimeout(timer));
+  // Flowing, or the other side's end is never seen.
+  socket.resume();
+  // Not `end` alone: a half-open socket would then wait for the other side's end, which may never come.
+  socket.end(text, () => socket.destroySoon());
+}
+
 /** One client. */
 class Connection {
   readonly #socket: Socket;
@@ -242,14 +253,10 @@ class Connection {
     this.#close(this.#protocol.refusal(errno));
   }
 
-  /** Writes the last text; a client that does not take it in time is cut off. */
   #close(text: string): void {
     this.#wait("nothing");
-    this.#timer = setTimeout(() => this.#socket.destroy(), this.#times.requestMs);
     this.#socket.removeAllListeners("data");
-    this.#socket.resume();
-    // Not `end` alone: with half-open sockets the other side's end would be waited for, which may never come.
-    this.#socket.end(text, () => this.#socket.destroySoon());
+    endSocket(this.#socket, text, this.#times.requestMs);
   }
 
   /** @returns Whether the client took it in time. */
