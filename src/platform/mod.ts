@@ -8,10 +8,18 @@
  */
 export { openClock } from "./clock.ts";
 export { chooseCrypto, type CryptoChoice, type CryptoName, openCrypto } from "./crypto.ts";
+export { CAPABILITY, hasCapability, readTextNative, writeTextNative } from "./files.ts";
 export { allocateNative, NativeMemory } from "./native_buffer.ts";
 export { openNetwork } from "./netlink/mod.ts";
 export { openNoble } from "./noble.ts";
+export {
+  missingPermissions,
+  type PermissionName,
+  type PermissionNeed,
+  requirePermissions,
+} from "./permissions.ts";
 export { openPoll } from "./poll.ts";
+export { type MachineFacts, probeMachine, type TunFacts, type UdpFacts } from "./probe.ts";
 export { runtimeName } from "./runtime.ts";
 export { openTun, tunOf, type TunOptions } from "./tun.ts";
 export { openUdp, openUdpPair, udpOf, type UdpOptions, type UdpPair } from "./udp.ts";

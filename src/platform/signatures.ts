@@ -61,8 +61,6 @@ export const LIBC = {
     close: signature(["i32"], "i32"),
     read: signature(["i32", "buffer", "size"], "i32"),
     write: signature(["i32", "buffer", "size"], "i32"),
-    unlink: signature(["buffer"], "i32"),
-    umask: signature(["u32"], "u32"),
 
     // The packet path of TUN: iovecs stand in memory, so that no size_t is passed.
     readv: signature(["i32", "pointer", "i32"], "i32"),
@@ -80,7 +78,6 @@ export const LIBC = {
     setsockopt: signature(["i32", "i32", "i32", "buffer", "u32"], "i32"),
     send: signature(["i32", "buffer", "size", "i32"], "i32"),
     recv: signature(["i32", "buffer", "size", "i32"], "i32"),
-    sendto: signature(["i32", "buffer", "size", "i32", "buffer", "u32"], "i32"),
     sendmmsg: signature(["i32", "pointer", "u32", "i32"], "i32"),
     recvmmsg: signature(["i32", "pointer", "u32", "i32", "pointer"], "i32"),
 
@@ -90,7 +87,6 @@ export const LIBC = {
     clock_gettime: signature(["i32", "pointer"], "i32"),
 
     // The process.
-    getuid: signature([], "u32"),
     geteuid: signature([], "u32"),
     getpid: signature([], "i32"),
   },

@@ -14,15 +14,13 @@ import { cannotRun, hasCommand, OWN_RUNTIME, ROOT, type Runtime } from "./suppor
 const SCRIPT = "tests/system/support/platform_main.ts";
 const RUNTIMES: readonly Runtime[] = ["deno", "bun"];
 
+/** Root by number, but without any capability. */
+const NO_RIGHTS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"];
+
 /** What stands in front of a case's command, for those that need a poorer world than root's. */
 const WORLDS: Readonly<Record<string, readonly string[]>> = {
-  // Root by number, but without any capability.
-  "openTun() says that a right is missing": [
-    "setpriv",
-    "--bounding-set=-all",
-    "--inh-caps=-all",
-    "--ambient-caps=-all",
-  ],
+  "openTun() says that a right is missing": NO_RIGHTS,
+  "probeMachine() says what is missing without rights": NO_RIGHTS,
   // A mount namespace whose /dev/net is empty.
   "openTun() says that the device node is missing": [
     ...["unshare", "--mount", "sh", "-c"],

@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { ERRNO, SystemCallError } from "../../../src/errors.ts";
+import { SOCKET_BUFFER_BYTES } from "../../../src/limits.ts";
 import { createBatch } from "../../../src/packet/batch.ts";
 import {
   allocateNative,
@@ -18,7 +19,10 @@ import {
   openUdp,
   openUdpPair,
   openWake,
+  probeMachine,
+  readTextNative,
   wakeOf,
+  writeTextNative,
 } from "../../../src/platform/mod.ts";
 import { getSocketOption } from "../../../src/platform/libc.ts";
 import {
@@ -110,6 +114,11 @@ function failure(action: () => unknown): Error {
     return error;
   }
   throw new assert.AssertionError({ message: "nothing was thrown" });
+}
+
+/** Whether even the polite way gives all the buffer asked for: net.core.rmem_max was raised on this machine. */
+function mayForceBuffers(): boolean {
+  return Number(readTextNative("/proc/sys/net/core/rmem_max")) >= SOCKET_BUFFER_BYTES;
 }
 
 const CASES: Record<string, () => void> = {
@@ -504,6 +513,52 @@ const CASES: Record<string, () => void> = {
       POLL.ERROR,
       "closed descriptors are not silently passed over",
     );
+  },
+
+  "probeMachine() finds what there is and leaves nothing behind"() {
+    const descriptors = openDescriptors();
+    const facts = probeMachine();
+    assert.match(facts.runtime, /^(deno|bun) \d+\.\d+\.\d+$/);
+    assert.equal(facts.kernel, readFileSync("/proc/sys/kernel/osrelease", "utf8").trim());
+    assert.equal(facts.userId, 0);
+    assert.equal(facts.hasNetAdmin, true);
+    assert.equal(facts.tun.obstacle, null);
+    // Every kernel since 2.6.27 has virtio headers, since 3.8 several queues.
+    assert.ok(facts.tun.virtioHeader && facts.tun.multiQueue);
+    assert.ok(facts.tun.offloads.tso4 && facts.tun.offloads.tso6);
+    for (const udp of [facts.udp4, facts.udp6]) {
+      assert.equal(udp.obstacle, null);
+      assert.equal(udp.receiveBufferBytes, SOCKET_BUFFER_BYTES);
+      assert.equal(udp.sendBufferBytes, SOCKET_BUFFER_BYTES);
+    }
+    assert.equal(openDescriptors(), descriptors);
+    assert.deepEqual(interfaces(), ["lo"]);
+  },
+
+  "probeMachine() says what is missing without rights"() {
+    // Started without capabilities.
+    const facts = probeMachine();
+    assert.equal(facts.hasNetAdmin, false);
+    assert.equal(facts.capabilities, "0000000000000000");
+    assert.equal(
+      facts.tun.obstacle,
+      "Cannot make a TUN device: errno is 1 (EPERM): run as root or grant CAP_NET_ADMIN",
+    );
+    assert.ok(facts.tun.features !== null, "the node opens all the same");
+    assert.ok(facts.udp4.receiveBufferBytes < SOCKET_BUFFER_BYTES || mayForceBuffers());
+  },
+
+  "writeTextNative() and readTextNative() reach kernel parameters"() {
+    const path = "/proc/sys/net/ipv4/ip_forward";
+    writeTextNative(path, "1\n");
+    assert.equal(readTextNative(path), "1\n");
+    writeTextNative(path, "0\n");
+    assert.equal(readFileSync(path, "utf8"), "0\n");
+    assert.match(
+      failure(() => writeTextNative(path, "no number\n")).message,
+      /^Cannot write "\/proc\/sys\/net\/ipv4\/ip_forward": errno is 22 \(EINVAL\)$/,
+    );
+    assert.match(failure(() => readTextNative("/proc/none")).message, /ENOENT/);
   },
 
   "openClock() gives the time since boot and the wall clock"() {
