@@ -7,14 +7,17 @@ import {
   interfaceOfArgument,
   type NodeStatus,
 } from "../node/mod.ts";
+import { requirePermissions } from "../platform/mod.ts";
 import { runCommand } from "./args.ts";
 import { COMMANDS } from "./commands.ts";
 import { type CommandIo, EXIT, wantsColor } from "./io.ts";
+import { CLIENT_NEEDS } from "./needs.ts";
 
 /** See file header. */
 export function run(args: readonly string[], io: CommandIo): Promise<number> {
   return runCommand(COMMANDS.status, args, io, async ({ values, positionals }) => {
     const argument = positionals[0];
+    requirePermissions(CLIENT_NEEDS);
     const statuses = argument === undefined
       ? (await allStatuses()).map(statusOf)
       : [statusOf(await askNode(interfaceOfArgument(argument), "status"))];
