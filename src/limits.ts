@@ -37,6 +37,8 @@ export const FLOWS_MAX_DEFAULT = 65_536;
 export const FLOWS_MAX_MIN = 64;
 /** Most that the index's record number can name with room to spare. */
 export const FLOWS_MAX_MAX = 8_388_608;
+/** Physical rows per window and bank: one per peer and endpoint. Memory that no row reaches is never resident. */
+export const PHYSICAL_FLOWS_MAX = 65_536;
 /** Default window. */
 export const WINDOW_MS_DEFAULT = 5_000;
 

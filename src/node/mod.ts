@@ -8,6 +8,7 @@ export { type ConfigFile, configPathOf, readConfigFile } from "./config_file.ts"
 export {
   type FlowLogConfig,
   type Hook,
+  type HookMoment,
   interfaceNameOf,
   isInterfaceName,
   type NodeConfig,
@@ -23,6 +24,19 @@ export {
   interfaceOfArgument,
   knownNodes,
 } from "./control_client.ts";
-export { KEY_BYTES, keyFromBase64, keyToBase64 } from "./key_text.ts";
+export { DataPlaneHost, type WorkerPlatform } from "./data_plane_host.ts";
+export { type FlowSink } from "./flow_log.ts";
+export { Node, type NodeOwner, type NodePlatform, type NodeSockets } from "./node.ts";
+export { type Resolver, systemResolver } from "./resolve.ts";
+export { type WorkerThread } from "./worker_client.ts";
+export { type Answer, type Command } from "./worker_protocol.ts";
+export { keyFromBase64, keyToBase64 } from "./key_text.ts";
 export { nearest } from "./nearest.ts";
-export { formatStatus, type NodeStatus, type PeerStatus, type StatusFormat } from "./status.ts";
+export {
+  bytesText,
+  formatStatus,
+  type NodeStatus,
+  type PeerStatus,
+  type StatusFormat,
+} from "./status.ts";
+export { UAPI_DIRECTORY } from "./uapi_server.ts";

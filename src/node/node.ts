@@ -1,0 +1,448 @@
+/**
+ * A node: one interface, its peers, its flow log, and the sockets by which it is asked and told.
+ *
+ * In: a configuration, and a platform whose effects it uses. Out: a running tunnel; status; one promise that tells
+ * when it cannot go on. Guarantees: start() either succeeds or leaves nothing behind; stop() undoes everything in
+ * reverse, is safe to call twice, and the last window of the flow log is written before it returns.
+ */
+import { Counters, COUNTERS_BYTES } from "../counters.ts";
+import { PHYSICAL_FLOWS_MAX } from "../limits.ts";
+import { HASH_SECRET_WORDS } from "../packet/mod.ts";
+import type { ClockPort, NetworkPort, TunPort, UdpPort, WakePort } from "../ports.ts";
+import { createBanks, FlowReader } from "../flow/mod.ts";
+import type { HookMoment, NodeConfig } from "./config.ts";
+import { reloadUpdate, startUpdate } from "./config_update.ts";
+import { createControlServer } from "./control_server.ts";
+import { FlowLog, type FlowSink } from "./flow_log.ts";
+import { applyNetworkPlan, changeRoutes, readNetworkFacts, undoNetworkPlan } from "./network.ts";
+import { type NetworkPlan, type NetworkSettings, planNetwork } from "./network_plan.ts";
+import type { NetworkUndo } from "./network_undo.ts";
+import { nodeStatus } from "./node_status.ts";
+import { EndpointRetry, type Resolved, resolveEndpoints, type Resolver } from "./resolve.ts";
+import { StateFile } from "./state_file.ts";
+import type { NodeStatus } from "./status.ts";
+import { endpointText, type UapiChange, type UapiState } from "./uapi.ts";
+import { createUapiServer } from "./uapi_server.ts";
+import { WorkerClient, type WorkerThread } from "./worker_client.ts";
+import { CONTROL_BYTES } from "./worker_protocol.ts";
+
+/** Sockets of one port. */
+export interface NodeSockets {
+  readonly udp4: UdpPort | null;
+  readonly udp6: UdpPort | null;
+  readonly port: number;
+}
+
+/** What a node needs of the machine; cli/ builds it. */
+export interface NodePlatform {
+  /** E.g. `deno 2.9.6`. */
+  readonly runtime: string;
+  readonly processId: number;
+  readonly clock: ClockPort;
+  readonly network: NetworkPort;
+  readonly resolver: Resolver;
+  /** Cryptography asked for; absent = the best that is there. */
+  readonly cryptoName?: "libcrypto" | "noble";
+  openTun(name: string): TunPort;
+  openSockets(port: number, mark: number): NodeSockets;
+  openWake(): WakePort;
+  startWorker(): WorkerThread;
+  /** Unpredictable words, for the flow tables' hash. */
+  randomWords(count: number): Uint32Array;
+}
+
+/** What a node's owner gives and hears. */
+export interface NodeOwner {
+  /** Takes the flow log; null = nobody wants it. */
+  readonly sink: FlowSink | null;
+  /** Runs the hooks of a moment. @throws To refuse a start. */
+  readonly runHooks: (moment: HookMoment) => void;
+  /** Reads the configuration anew. @throws {ConfigError} If it is wrong. */
+  readonly readConfig: () => NodeConfig;
+  readonly info: (message: string) => void;
+  readonly warn: (message: string) => void;
+}
+
+/** See file header. */
+export class Node {
+  readonly #platform: NodePlatform;
+  readonly #owner: NodeOwner;
+  readonly #stateFile: StateFile;
+  readonly #warnings: string[] = [];
+  /** What stop() does, oldest first. */
+  readonly #undo: (() => void | Promise<void>)[] = [];
+  readonly #retries: EndpointRetry[] = [];
+  #config: NodeConfig;
+  #startedWallMs = 0;
+  #tun!: TunPort;
+  #wake!: WakePort;
+  #sockets!: NodeSockets;
+  #worker!: WorkerClient;
+  #flowLog!: FlowLog;
+  #counters!: Counters;
+  #plan!: NetworkPlan;
+  #networkUndo: NetworkUndo | null = null;
+  #mark = 0;
+  /** Changes of configuration run one after another. */
+  #changing: Promise<unknown> = Promise.resolve();
+  #stopping: Promise<void> | null = null;
+  #fail: (message: string) => void = () => {};
+
+  /** Resolves with a sentence when the node cannot go on; the caller then stops it. */
+  readonly failed: Promise<string> = new Promise((resolve) => this.#fail = resolve);
+  /** Resolves when somebody asked for the end over the control socket. */
+  readonly asked: Promise<void>;
+  #ask: () => void = () => {};
+
+  constructor(config: NodeConfig, platform: NodePlatform, owner: NodeOwner) {
+    this.#config = config;
+    this.#platform = platform;
+    this.#owner = owner;
+    this.#stateFile = new StateFile(config.interfaceName);
+    this.asked = new Promise((resolve) => this.#ask = resolve);
+  }
+
+  get interfaceName(): string {
+    return this.#config.interfaceName;
+  }
+
+  // ---- Life -----------------------------------------------------------------------------------------------------
+
+  /** @throws If anything that the tunnel needs fails; what was done until then is undone. */
+  async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { interfaceName } = this.#config;
+    this.#startedWallMs = this.#platform.clock.wallMs();
+    for (const warning of this.#config.warnings) this.#warn(warning);
+    this.#owner.runHooks("preUp");
+    const resolving = resolveEndpoints(this.#config, this.#platform.resolver);
+    this.#tun = this.#owned(this.#platform.openTun(interfaceName));
+    this.#recover();
+    const resolved = await resolving;
+    this.#planNetwork(resolved);
+    this.#openSockets();
+    await this.#startWorker();
+    await this.#worker.run({
+      type: "configure",
+      update: startUpdate(this.#config, resolved.endpoints),
+    });
+    this.#retryUnresolved(resolved);
+    this.#flowLog.start();
+    this.#applyNetwork();
+    await this.#serve();
+    this.#owner.runHooks("postUp");
+    this.#undo.push(() => this.#owner.runHooks("preDown"));
+    this.#undo.unshift(() => this.#owner.runHooks("postDown"));
+  }
+
+  /** Ends everything; what fails is warned of and does not keep the rest from ending. */
+  stop(): Promise<void> {
+    this.#stopping ??= (async () => {
+      await this.#changing;
+      for (const undo of this.#undo.splice(0).reverse()) {
+        try {
+          await undo();
+        } catch (error) {
+          this.#owner.warn(messageOf(error));
+        }
+      }
+    })();
+    return this.#stopping;
+  }
+
+  #owned<T extends { close(): void }>(thing: T): T {
+    this.#undo.push(() => thing.close());
+    return thing;
+  }
+
+  /** Undoes what a killed node of the same interface left. We hold the interface's name now, so it cannot be alive. */
+  #recover(): void {
+    try {
+      const left = this.#stateFile.read();
+      if (left === null) return;
+      this.#owner.warn(`Undoing what a node of "${left.interfaceName}" left when it was killed`);
+      const { problems } = undoNetworkPlan(this.#platform.network, left);
+      for (const problem of problems) {
+        this.#owner.warn(problem);
+      }
+    } catch (error) {
+      this.#owner.warn(messageOf(error));
+    }
+    this.#stateFile.remove();
+  }
+
+  #openSockets(): void {
+    const { listenPort } = this.#config;
+    this.#sockets = this.#platform.openSockets(listenPort, this.#mark);
+    this.#undo.push(() => closeSockets(this.#sockets));
+  }
+
+  async #startWorker(): Promise<void> {
+    const { flowLog, timing } = this.#config;
+    const control = new SharedArrayBuffer(CONTROL_BYTES);
+    const counters = new SharedArrayBuffer(COUNTERS_BYTES);
+    const hashSecret = this.#platform.randomWords(HASH_SECRET_WORDS);
+    const virtual = createBanks(flowLog.flowsMax, hashSecret);
+    const physical = createBanks(PHYSICAL_FLOWS_MAX, hashSecret);
+    this.#counters = new Counters(counters);
+    this.#wake = this.#owned(this.#platform.openWake());
+    this.#flowLog = new FlowLog({
+      virtual: new FlowReader(virtual),
+      physical: new FlowReader(physical),
+      clock: this.#platform.clock,
+      periodMs: flowLog.periodMs,
+      sink: this.#owner.sink,
+      wake: () => this.#wake.wake(),
+      warn: this.#owner.warn,
+    });
+    this.#worker = new WorkerClient(this.#platform.startWorker(), this.#wake, control, {
+      counting: () => this.#flowLog.counting(),
+      failed: (message) => this.#fail(message),
+    });
+    this.#undo.push(() => this.#stopWorker());
+    await this.#worker.run({
+      type: "start",
+      start: {
+        tun: { fd: this.#tun.fd, name: this.#tun.name },
+        wakeFd: this.#wake.fd,
+        mtuBytes: this.#plan.mtuBytes,
+        timing,
+        ...(this.#platform.cryptoName && { cryptoName: this.#platform.cryptoName }),
+        hashSecret,
+        control,
+        counters,
+        virtual,
+        physical,
+      },
+    });
+    await this.#giveSockets(this.#sockets);
+  }
+
+  async #stopWorker(): Promise<void> {
+    try {
+      await this.#worker.run({ type: "stop" });
+    } finally {
+      this.#worker.terminate();
+      await this.#flowLog.stop();
+    }
+  }
+
+  async #serve(): Promise<void> {
+    const { interfaceName } = this.#config;
+    const uapi = createUapiServer(interfaceName, {
+      get: () => this.#uapiState(),
+      set: (change) => this.#changed(() => this.#uapiSet(change)),
+    });
+    const control = createControlServer(interfaceName, {
+      status: () => this.status(),
+      reload: () => this.reloadFromFile(),
+      down: () => Promise.resolve(this.#ask()),
+    });
+    await uapi.start();
+    this.#undo.push(() => uapi.stop());
+    await control.start();
+    // Last of all: who asked for the end waits for its connection to close, and then nothing may be left.
+    this.#undo.unshift(() => control.stop());
+  }
+
+  // ---- Network --------------------------------------------------------------------------------------------------
+
+  #settings(config: NodeConfig): NetworkSettings {
+    return {
+      interfaceName: config.interfaceName,
+      addresses: config.addresses,
+      mtuBytes: config.mtu,
+      table: config.table,
+      allowedIps: config.peers.flatMap((peer) => peer.allowedIps),
+      mark: config.fwmark,
+    };
+  }
+
+  #planNetwork({ endpoints }: Resolved): void {
+    const settings = this.#settings(this.#config);
+    const known = this.#config.peers.flatMap((peer) =>
+      peer.endpoint?.words ?? endpoints.get(peer) ?? []
+    );
+    const hosts = known.map((words) => hostOf(endpointText(words)));
+    const facts = readNetworkFacts(this.#platform.network, settings, hosts);
+    this.#plan = planNetwork(settings, facts);
+    this.#mark = this.#plan.mark;
+  }
+
+  #applyNetwork(): void {
+    const { network } = this.#platform;
+    const applied = applyNetworkPlan(network, this.#plan, (undo) => this.#stateFile.write(undo));
+    this.#networkUndo = applied.undo;
+    for (const warning of applied.warnings) this.#warn(warning);
+    this.#undo.push(() => {
+      const { remaining, problems } = undoNetworkPlan(network, this.#networkUndo!);
+      // What could not be undone now, the next start tries again.
+      this.#stateFile.write(remaining);
+      for (const problem of problems) this.#owner.warn(problem);
+    });
+  }
+
+  // ---- Changes while it runs ------------------------------------------------------------------------------------
+
+  /** Runs `change` after all changes before it, and none once the node stops. */
+  #changed<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changing.then(() => {
+      if (this.#stopping !== null) throw new Error("The node is stopping");
+      return change();
+    });
+    this.#changing = result.catch(() => {});
+    return result;
+  }
+
+  /** Reloads what the owner reads. @returns As reload. */
+  async reloadFromFile(): Promise<readonly string[]> {
+    return await this.reload(this.#owner.readConfig());
+  }
+
+  /**
+   * Takes over peers, keys, port, mark and routes of a new configuration. Sessions of peers that stay go on.
+   * @returns Sentences about what could not be taken over.
+   * @throws If it cannot at all; then nothing has changed.
+   */
+  reload(config: NodeConfig): Promise<readonly string[]> {
+    return this.#changed(async () => {
+      const resolved = await resolveEndpoints(config, this.#platform.resolver);
+      const { device } = await this.#worker.snapshot();
+      const settings = { ...this.#settings(config), mark: config.fwmark || this.#mark };
+      const facts = readNetworkFacts(this.#platform.network, settings, []);
+      const plan = planNetwork({ ...settings, mtuBytes: this.#plan.mtuBytes }, facts);
+      await this.#changeSockets(config.listenPort || this.#sockets.port, plan.mark, async () => {
+        await this.#worker.run({
+          type: "configure",
+          update: reloadUpdate(config, resolved.endpoints, device),
+        });
+      });
+      const applied = changeRoutes(
+        this.#platform.network,
+        this.#networkUndo!,
+        plan,
+        (undo) => this.#stateFile.write(undo),
+      );
+      this.#networkUndo = applied.undo;
+      const warnings = [...applied.warnings, ...needsRestart(this.#config, config)];
+      for (const warning of warnings) this.#warn(warning);
+      this.#plan = plan;
+      this.#config = config;
+      this.#retryUnresolved(resolved);
+      this.#owner.info(`${config.interfaceName} reloaded: ${config.peers.length} peers`);
+      return warnings;
+    });
+  }
+
+  async #uapiState(): Promise<UapiState> {
+    const { device } = await this.#worker.snapshot();
+    return { device, listenPort: this.#sockets.port, fwmark: this.#mark };
+  }
+
+  async #uapiSet({ device, listenPort, fwmark }: UapiChange): Promise<number> {
+    await this.#changeSockets(listenPort ?? this.#sockets.port, fwmark ?? this.#mark, async () => {
+      await this.#worker.run({ type: "configure", update: device });
+    });
+    return 0;
+  }
+
+  /** Opens the new port first, so that a port in use changes nothing; `then` likewise may still refuse. */
+  async #changeSockets(port: number, mark: number, then: () => Promise<void>): Promise<void> {
+    const old = this.#sockets;
+    const isSame = port === old.port;
+    const next = isSame ? old : this.#platform.openSockets(port, mark);
+    try {
+      await then();
+    } catch (error) {
+      if (!isSame) closeSockets(next);
+      throw error;
+    }
+    next.udp4?.setMark(mark);
+    next.udp6?.setMark(mark);
+    this.#mark = mark;
+    if (isSame) return;
+    this.#sockets = next;
+    await this.#giveSockets(next);
+    closeSockets(old);
+  }
+
+  async #giveSockets({ udp4, udp6 }: NodeSockets): Promise<void> {
+    const handle = (udp: UdpPort | null) => udp === null ? null : { fd: udp.fd, port: udp.port };
+    await this.#worker.run({ type: "sockets", udp4: handle(udp4), udp6: handle(udp6) });
+  }
+
+  #retryUnresolved({ unresolved }: Resolved): void {
+    for (const retry of this.#retries.splice(0)) retry.stop();
+    for (const { peer, problem } of unresolved) {
+      this.#owner.warn(`${problem}; trying again`);
+      const retry = new EndpointRetry(peer.endpoint!, this.#platform.resolver, (endpoint) => {
+        const update = { peers: [{ publicKey: peer.publicKey, updateOnly: true, endpoint }] };
+        void this.#changed(() => this.#worker.run({ type: "configure", update })).catch(() => {});
+      });
+      this.#retries.push(retry);
+      this.#undo.push(() => retry.stop());
+      retry.start();
+    }
+  }
+
+  // ---- Status ---------------------------------------------------------------------------------------------------
+
+  /** Everything about the node, as one consistent picture when nothing moves. */
+  async status(): Promise<NodeStatus> {
+    const snapshot = await this.#worker.snapshot();
+    return nodeStatus({
+      config: this.#config,
+      snapshot,
+      listenPort: this.#sockets.port,
+      fwmark: this.#mark,
+      mtuBytes: this.#plan.mtuBytes,
+      runtime: this.#platform.runtime,
+      processId: this.#platform.processId,
+      startedWallMs: this.#startedWallMs,
+      counters: this.#counters.values(),
+      link: this.#platform.network.linkByName(this.#config.interfaceName)?.statistics ?? null,
+      flowLog: this.#flowLog.status(),
+      warnings: this.#warnings,
+    });
+  }
+
+  #warn(message: string): void {
+    this.#warnings.push(message);
+    this.#owner.warn(message);
+  }
+}
+
+function closeSockets({ udp4, udp6 }: NodeSockets): void {
+  udp4?.close();
+  udp6?.close();
+}
+
+/** What a reload cannot take over. */
+function needsRestart(before: NodeConfig, after: NodeConfig): string[] {
+  const parts: [string, unknown, unknown][] = [
+    ["Address", before.addresses, after.addresses],
+    ["MTU", before.mtu, after.mtu],
+    ["[FlowLog]", before.flowLog, after.flowLog],
+    ["[Timers]", before.timing, after.timing],
+  ];
+  return parts.filter(([, old, now]) => JSON.stringify(old) !== JSON.stringify(now)).map(([key]) =>
+    `${key} has changed in the file; it takes effect at the next start`
+  );
+}
+
+/** `[fe80::1%3]:51820` → `fe80::1`; `192.0.2.1:51820` → `192.0.2.1`. */
+function hostOf(endpoint: string): string {
+  return endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/[[\]]|%.*$/g, "");
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
