@@ -99,10 +99,9 @@ async function startChain(
     right: gateway,
     initiator: "left",
   });
-  const [gatewayTunnel, clientTunnel] = await Promise.all([
-    startTunnel(gateway, chain.gateway, gatewayConfig),
-    startTunnel(client, chain.client, clientConfig),
-  ]);
+  // The gateway first: a client with a default route begins at once, and would repeat itself only after 5 s.
+  const gatewayTunnel = await startTunnel(gateway, chain.gateway, gatewayConfig);
+  const clientTunnel = await startTunnel(client, chain.client, clientConfig);
   return { client: clientTunnel, gateway: gatewayTunnel };
 }
 

@@ -179,7 +179,8 @@ export class Child {
 
   /** Sends a signal; does nothing once it is gone. */
   signal(name: SignalName): void {
-    if (this.running) this.#process.kill(name);
+    // Not ChildProcess.kill: in Deno 2.9 a child that catches the signal and exits with 0 would be reported as killed.
+    if (this.running && this.pid > 0) process.kill(this.pid, name);
   }
 
   /**
