@@ -2,7 +2,7 @@
  * FFI of Deno: translates the table of `signatures.ts` for `Deno.dlopen`.
  *
  * Measured on Deno 2.9: a `pointer` parameter costs 3 ns, a `buffer` 8 ns (24 ns when the view is fresh), a `usize`
- * given a number 50-60 ns.
+ * given a number 80-300 ns.
  */
 import { PermissionError } from "../errors.ts";
 import type { CFunctions, Foreign, Pointer } from "./ffi.ts";

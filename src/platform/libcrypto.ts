@@ -21,7 +21,7 @@ import {
   plaintextLength,
 } from "./crypto_shape.ts";
 import { cryptoProblem } from "./crypto_self_test.ts";
-import { cString, foreign, loadLibrary, type Pointer } from "./ffi.ts";
+import { cSize, cString, foreign, loadLibrary, type Pointer } from "./ffi.ts";
 import {
   AeadContext,
   type Libcrypto,
@@ -143,7 +143,7 @@ class LibcryptoCrypto implements CryptoPort {
   }
 
   #hashAdd(input: Uint8Array): void {
-    done(this.#c.EVP_DigestUpdate(this.#digestContext, input, input.length), "hash");
+    done(this.#c.EVP_DigestUpdate(this.#digestContext, input, cSize(input.length)), "hash");
   }
 
   #hashEnd(output: Uint8Array): void {
@@ -158,10 +158,12 @@ class LibcryptoCrypto implements CryptoPort {
     const context = this.#macContext;
     const params = this.#scratch.pointerAt(AT.MAC_PARAMS);
     this.#scratch.view.setUint32(AT.SIZE, output.length, true);
-    done(c.EVP_MAC_init(context, key, key.length, params), "make a MAC");
-    done(c.EVP_MAC_update(context, input1, input1.length), "make a MAC");
-    if (input2 !== undefined) done(c.EVP_MAC_update(context, input2, input2.length), "make a MAC");
-    done(c.EVP_MAC_final(context, output, null, output.length), "make a MAC");
+    done(c.EVP_MAC_init(context, key, cSize(key.length), params), "make a MAC");
+    done(c.EVP_MAC_update(context, input1, cSize(input1.length)), "make a MAC");
+    if (input2 !== undefined) {
+      done(c.EVP_MAC_update(context, input2, cSize(input2.length)), "make a MAC");
+    }
+    done(c.EVP_MAC_final(context, output, null, cSize(output.length)), "make a MAC");
   }
 
   hmac(output: Uint8Array, key: Uint8Array, input1: Uint8Array, input2?: Uint8Array): void {
@@ -192,7 +194,10 @@ class LibcryptoCrypto implements CryptoPort {
     assertLength("public key", publicKey, KEY_BYTES);
     const c = this.#c;
     const own = this.#privateKey(secretKey);
-    const peer = found(c.EVP_PKEY_new_raw_public_key(X25519, null, publicKey, KEY_BYTES), "memory");
+    const peer = found(
+      c.EVP_PKEY_new_raw_public_key(X25519, null, publicKey, cSize(KEY_BYTES)),
+      "memory",
+    );
     const context = found(c.EVP_PKEY_CTX_new(own, null), "memory");
     this.#setLength(KEY_BYTES);
     const derived = c.EVP_PKEY_derive_init(context) === 1 &&
@@ -233,7 +238,10 @@ class LibcryptoCrypto implements CryptoPort {
     assertLength("output", output, KEY_BYTES);
     assertLength("secret key", secretKey, KEY_BYTES);
     const c = this.#c;
-    const key = found(c.EVP_PKEY_new_raw_private_key(X25519, null, secretKey, KEY_BYTES), "memory");
+    const key = found(
+      c.EVP_PKEY_new_raw_private_key(X25519, null, secretKey, cSize(KEY_BYTES)),
+      "memory",
+    );
     this.#setLength(KEY_BYTES);
     const status = c.EVP_PKEY_get_raw_public_key(key, output, this.#lengthBytes);
     c.EVP_PKEY_free(key);

@@ -4,8 +4,8 @@
  *
  * Kinds of parameters:
  * - `i32`, `u32`: C int and unsigned int; also enumerations, descriptors and socklen_t.
- * - `size`: size_t and unsigned long. Deno takes 50 ns to convert a number to it, so functions on the packet path
- *   are chosen or declared without it.
+ * - `size`: size_t and unsigned long. Deno takes 80-300 ns to convert a number to it, so functions on the packet path
+ *   are chosen or declared without it, and handshakes pass bigints made beforehand (cSize of ffi.ts).
  * - `pointer`: address made beforehand (see native_buffer.ts), 2-3 ns. `null` is NULL.
  * - `buffer`: Uint8Array whose first byte C is to see during the call only, 8-24 ns. `null` is NULL.
  *
