@@ -9,6 +9,7 @@
  *   deno run -A tests/bench/flow_bench.ts [rounds] [packets]        bun --no-install tests/bench/flow_bench.ts
  */
 import process from "node:process";
+import { FLOWS_MAX_DEFAULT } from "../../src/limits.ts";
 import { createBanks, FlowReader, FlowWriter } from "../../src/flow/mod.ts";
 import { decode, HASH_SECRET_WORDS, INFO, INFO_WORDS, KEY_WORDS } from "../../src/packet/mod.ts";
 import { DenseMurmurTable, DirectTable } from "./flow_variants.ts";
@@ -142,7 +143,7 @@ function main(): void {
   console.log(`decode + count, ns per packet (${variant}, ${runtime}); median (p10 - p90)`);
   for (const mix of ["v4", "v6", "mixed"] as const) {
     for (const flows of [1, 1_000, 10_000, 60_000, 1_000_000]) {
-      const flowsMax = Math.max(65_536, flows * 2);
+      const flowsMax = Math.max(FLOWS_MAX_DEFAULT, flows);
       const made = variant === "murmur"
         ? { counter: new DenseMurmurTable(flowsMax), checksum: () => 0 }
         : variant === "direct"
