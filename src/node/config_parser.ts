@@ -110,8 +110,8 @@ export function parseSections(text: string, problems: Problems): Section[] {
   const sections: Section[] = [];
   /** null = before the first header; "unknown" = in a section whose keys would only add noise. */
   let current: Section | "unknown" | null = null;
-  const lines = text.replace(/^\uFEFF/, "").split("\n");
-  for (const [index, written] of lines.entries()) {
+  // trim() below also takes away carriage returns, and a byte order mark.
+  for (const [index, written] of text.split("\n").entries()) {
     const line = index + 1;
     const hash = written.indexOf("#");
     const content = (hash < 0 ? written : written.slice(0, hash)).trim();

@@ -42,22 +42,18 @@ export class FrameReader {
 
   /** Takes the next whole request, without its end. @returns null if there is none yet. */
   take(): string | null {
-    const bytes = this.#bytes;
-    let at = this.#searched;
-    while (true) {
-      at = bytes.subarray(0, this.#length).indexOf(NEWLINE, at);
-      if (at < 0) {
-        this.#searched = this.#length;
-        return null;
-      }
-      if (this.#newlines === 1 || bytes[at + 1] === NEWLINE && at + 1 < this.#length) break;
-      if (at + 1 >= this.#length) {
-        this.#searched = at;
-        return null;
-      }
-      at++;
+    const held = this.#bytes.subarray(0, this.#length);
+    let at = held.indexOf(NEWLINE, this.#searched);
+    // The end begins at the first newline that has another behind it, where two are wanted.
+    while (at >= 0 && this.#newlines === 2 && held[at + 1] !== NEWLINE) {
+      if (at + 1 === held.length) break;
+      at = held.indexOf(NEWLINE, at + 1);
     }
-    const text = this.#decoder.decode(bytes.subarray(0, at));
+    if (at < 0 || at + this.#newlines > held.length) {
+      this.#searched = at < 0 ? held.length : at;
+      return null;
+    }
+    const text = this.#decoder.decode(held.subarray(0, at));
     this.#drop(at + this.#newlines);
     return text;
   }

@@ -391,6 +391,10 @@ test("parseNodeConfig() never repeats a secret, wherever it stands", () => {
       assert.ok(!message.includes(PRIVATE.slice(start, start + 24)), `${line}\n${message}`);
     }
   }
+  // A key without + and / looks like a key's name.
+  assert.deepEqual(errorsOf(`[Interface]\nPrivateKey=${PRIVATE}\n${PUBLIC_2}\n`), [
+    `${PATH}:3: Line is not of the form Key = Value`,
+  ]);
   const psk = errorsOf(`${PEER_LINE}PresharedKey = ${PSK.slice(1)}\n`).join("\n");
   assert.match(psk, /:5: PresharedKey must be a key/);
 });

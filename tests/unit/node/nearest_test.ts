@@ -13,6 +13,8 @@ test("nearest() finds words within two edits, case aside", () => {
     AllowedIP: "AllowedIPs",
     PubliKei: "PublicKey",
     Tabel: "Table",
+    // A swap counts as one edit, so that two of them fit.
+    aTbel: "Table",
     MTV: "MTU",
     NDS: "DNS",
     Pblckey: "PublicKey",
@@ -25,6 +27,12 @@ test("nearest() finds words within two edits, case aside", () => {
   for (const [slip, wanted] of Object.entries(slips)) {
     assert.equal(nearest(slip, KEYS), wanted, slip);
   }
+});
+
+test("nearest() finds no word of which nothing would be left", () => {
+  assert.equal(nearest("xyp", ["up"]), undefined);
+  assert.equal(nearest("xy", ["uvy"]), undefined);
+  assert.equal(nearest("xup", ["up"]), "up");
 });
 
 test("nearest() prefers the nearer, and of equals the first", () => {
