@@ -26,17 +26,24 @@ export const BATCH_PACKETS = 128;
 export const FRAGMENT_CACHE_SLOTS = 1024;
 /** How long: Linux gives up reassembly after 30 s (net.ipv4.ipfrag_time). */
 export const FRAGMENT_CACHE_MS = 30_000;
-/** Extension headers walked before a packet is called undecodable; real packets carry at most four. */
+/** Extension headers walked before a packet's transport is called unreadable; real packets carry at most four. */
 export const EXTENSION_HEADERS_MAX = 8;
 
 // ---- Flows ------------------------------------------------------------------------------------------------------
 
-/** Flows per window and bank unless configured: 64 Ki flows take about 9 MB for both banks. */
+/** Flows per window and bank unless configured: 64 Ki flows take 10.5 MB for both banks, 1 M take 161 MB. */
 export const FLOWS_MAX_DEFAULT = 65_536;
 /** Fewest that make sense. */
 export const FLOWS_MAX_MIN = 64;
 /** Most that the index's record number can name with room to spare. */
 export const FLOWS_MAX_MAX = 8_388_608;
+/** Flows for each of which a bank keeps one more row, by addresses alone, for the flows that find no room. */
+export const FLOWS_PER_FOLDED_ROW = 16;
+/**
+ * Index entries looked at for one key. In a table half full the longest run among a million keys is about 80 (Knuth,
+ * TAOCP 3 §6.4, linear probing), so it is met only by who knows the hash's secret.
+ */
+export const FLOW_PROBES_MAX = 128;
 /** Physical rows per window and bank: one per peer and endpoint. Memory that no row reaches is never resident. */
 export const PHYSICAL_FLOWS_MAX = 65_536;
 /** Default window. */

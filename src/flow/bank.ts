@@ -2,10 +2,11 @@
  * One bank as its writer sees it: a hash table of flows that never refuses a count.
  *
  * In: flow keys with packets and bytes. Out: records (see layout.ts). Guarantees: nothing is allocated per call, and
- * a call's work is bounded: PROBES_MAX entries of the index for the flow and, when it finds no room, as many for the
+ * a call's work is bounded: FLOW_PROBES_MAX entries of the index for the flow and, when it finds no room, as many for the
  * row that its addresses share; failing that too, the count goes to the one "other" row. No count is lost.
  * Not here: who may write when (banks.ts).
  */
+import { FLOW_PROBES_MAX } from "../limits.ts";
 import {
   HASH_SECRET_WORDS,
   hashKey,
@@ -34,11 +35,6 @@ const { TX_PACKETS, RX_PACKETS } = RECORD;
 const { TX_BYTES, RX_BYTES } = RECORD_FLOATS;
 const { TCP } = PROTO;
 
-/**
- * Entries looked at for one key. With the table half full and a hash that nobody can steer, the longest run among a
- * million keys is about 80 (Knuth, TAOCP 3 §6.4: linear probing), so this is met only when the hash's secret is known.
- */
-const PROBES_MAX = 128;
 /** No record: the count belongs to the "other" row. */
 const NO_RECORD = -1;
 const HEAD_MASK = KEY_HEAD_MASK | RECORD_FOLDED;
@@ -161,7 +157,7 @@ export class Bank {
     const indexMask = this.#indexMask;
     const numberMask = this.#numberMask;
     let slot = hash & indexMask;
-    for (let probe = 0; probe < PROBES_MAX; probe++) {
+    for (let probe = 0; probe < FLOW_PROBES_MAX; probe++) {
       const entry = index[slot];
       if (entry === 0) {
         if (this.#flows < this.#flowsMax) {
@@ -188,7 +184,7 @@ export class Bank {
     const indexMask = this.#indexMask;
     const numberMask = this.#numberMask;
     let slot = hash & indexMask;
-    for (let probe = 0; probe < PROBES_MAX; probe++) {
+    for (let probe = 0; probe < FLOW_PROBES_MAX; probe++) {
       const entry = this.#index[slot];
       if (entry === 0) {
         if (this.#folded === this.#foldedMax) return NO_RECORD;

@@ -8,7 +8,7 @@
  * that reading and clearing take time by the flows there are and not by those there could be. The index finds a
  * record by hash; `slots` says where in the index each record stands, so that it can be taken out again.
  */
-import { FLOWS_MAX_MAX, FLOWS_MAX_MIN } from "../limits.ts";
+import { FLOWS_MAX_MAX, FLOWS_MAX_MIN, FLOWS_PER_FOLDED_ROW } from "../limits.ts";
 import { HASH_SECRET_WORDS } from "../packet/mod.ts";
 
 /** Bytes of a cache line on the machines in view. What two threads write never shares one. */
@@ -82,7 +82,7 @@ export function banksLayout(flowsMax: number): BanksLayout {
       `Cannot hold ${flowsMax} flows: want an integer of ${FLOWS_MAX_MIN} to ${FLOWS_MAX_MAX}`,
     );
   }
-  const foldedMax = Math.ceil(flowsMax / 16);
+  const foldedMax = Math.ceil(flowsMax / FLOWS_PER_FOLDED_ROW);
   const recordsMax = flowsMax + foldedMax;
   // At most half full, folded rows aside: probes stay short.
   const indexEntries = 2 ** Math.ceil(Math.log2(flowsMax * 2));

@@ -11,7 +11,13 @@ import {
   FlowRow,
   FlowWriter,
 } from "../../../src/flow/mod.ts";
-import { FLOWS_MAX_DEFAULT, FLOWS_MAX_MAX, FLOWS_MAX_MIN } from "../../../src/limits.ts";
+import {
+  FLOW_PROBES_MAX,
+  FLOWS_MAX_DEFAULT,
+  FLOWS_MAX_MAX,
+  FLOWS_MAX_MIN,
+  FLOWS_PER_FOLDED_ROW,
+} from "../../../src/limits.ts";
 import { HASH_SECRET_WORDS, KEY } from "../../../src/packet/mod.ts";
 import { keyOf, nameOf, SECRET, sumRows, swapped, takeRows } from "./support.ts";
 
@@ -149,7 +155,7 @@ test("FlowWriter counts on one last row when there is no room for folded ones ei
   assert.equal(other[0], rows.at(-1));
   assert.equal(other[0].folded, true);
   assert.deepEqual([other[0].txTcpFlags, other[0].rxTcpFlags], [0, 0]);
-  assert.equal(rows.length, FLOWS_MAX_MIN + Math.ceil(FLOWS_MAX_MIN / 16) + 1);
+  assert.equal(rows.length, FLOWS_MAX_MIN + FLOWS_MAX_MIN / FLOWS_PER_FOLDED_ROW + 1);
   assert.deepEqual(sumRows(rows), {
     ...{ txPackets: counted, txBytes: counted * 100, rxPackets: counted, rxBytes: counted * 7 },
   });
@@ -182,7 +188,7 @@ test("FlowWriter degrades to folding, not to long searches, when the secret is k
   const { writer, reader } = setUp(4_096, new Uint32Array(HASH_SECRET_WORDS));
   for (let port = 0; port < 4_000; port++) writer.countTx(keyOf({ dstPort: port }), 1, 100, 0);
   const rows = takeRows(reader, writer);
-  assert.equal(rows.filter(({ folded }) => !folded).length, 128, "PROBES_MAX flows find room");
+  assert.equal(rows.filter(({ folded }) => !folded).length, FLOW_PROBES_MAX);
   assert.equal(sumRows(rows).txPackets, 4_000);
   assert.equal(sumRows(rows).txBytes, 400_000);
   assert.equal(takeRows(reader, writer).length, 0);

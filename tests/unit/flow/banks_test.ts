@@ -211,7 +211,7 @@ test("FlowReader.flipForEndedWriter takes what a writer left that will never ans
 });
 
 test("banks lose and double nothing between two threads", async () => {
-  const packets = 200_000;
+  const packets = 100_000;
   const memory = createBanks(1_024, SECRET);
   const reader = new FlowReader(memory);
   const rows = noSums();
