@@ -77,6 +77,18 @@ export class Namespace {
   }
 }
 
+/** Looks a pair of veths gets to come up: milliseconds in practice, each look takes two. */
+const CARRIER_LOOKS_MAX = 2_000;
+
+/** Waits until the interface says that it can carry packets. */
+function waitForCarrier(namespace: Namespace, name: string): void {
+  for (let look = 0; look < CARRIER_LOOKS_MAX; look++) {
+    const [link] = namespace.ipJson("link", "show", "dev", name);
+    if (link.operstate === "UP") return;
+  }
+  throw new Error(`${name} in ${namespace.name} does not come up`);
+}
+
 /** End of a veth pair. */
 export interface LinkEnd {
   readonly namespace: Namespace;
@@ -114,14 +126,18 @@ export class Lab {
       ...["ip", "link", "add", nameA, "netns", a.namespace.name, "type", "veth"],
       ...["peer", "name", nameB, "netns", b.namespace.name],
     ]);
-    for (const [end, name] of [[a, nameA], [b, nameB]] as const) {
+    // IPv6 routers need link-local addresses. The kernel's own would come some time later and look like something that
+    // a node has left behind.
+    for (const [end, name, linkLocal] of [[a, nameA, "fe80::a"], [b, nameB, "fe80::b"]] as const) {
       end.namespace.ip(
-        `link set ${name} up`,
-        ...end.addresses.map((address) =>
+        `link set ${name} addrgenmode none up`,
+        ...[...end.addresses, `${linkLocal}/64`].map((address) =>
           `address add ${address} dev ${name}${address.includes(":") ? " nodad" : ""}`
         ),
       );
     }
+    waitForCarrier(a.namespace, nameA);
+    waitForCarrier(b.namespace, nameB);
     return [nameA, nameB];
   }
 
