@@ -9,7 +9,10 @@ import { KEY_BYTES } from "./bytes.ts";
 import type { IndexTable } from "./index_table.ts";
 import { INITIATION_BYTES, TIMESTAMP_BYTES } from "./messages.ts";
 import { type Identity, type Noise, PendingHandshake, type SessionKeys } from "./noise.ts";
-import { TimestampSource } from "./tai64n.ts";
+import { TIMESTAMP_GRAIN_NS, TimestampSource } from "./tai64n.ts";
+
+/** Step of the time in initiations while the clock is behind it: a grain, and up to whole milliseconds for rounding. */
+const TIMESTAMP_STEP_MS = Math.ceil(TIMESTAMP_GRAIN_NS / 1e6);
 
 /** What all initiators of one interface share. */
 export interface InitiatorContext {
@@ -31,7 +34,6 @@ export class Initiator {
   readonly #peerSlot: number;
   readonly #peerKey: Uint8Array;
   readonly #timestamps = new TimestampSource();
-  readonly #timestamp = new Uint8Array(TIMESTAMP_BYTES);
   #pending: PendingHandshake | null = null;
   /** Shared secret of both static keys; undefined = not computed, null = there is none. */
   #staticStatic: Uint8Array | null | undefined = undefined;
@@ -58,6 +60,16 @@ export class Initiator {
     return this.#staticStatic;
   }
 
+  /**
+   * Whether, of two sessions that both ends began at once, ours is the one to be given up: the smaller key yields.
+   * Valid iff we have a key.
+   */
+  yields(): boolean {
+    const own = this.#context.identity!.publicKey;
+    const differing = own.findIndex((byte, index) => byte !== this.#peerKey[index]);
+    return own[differing] < this.#peerKey[differing];
+  }
+
   /** Begins a handshake in place of the one under way. @returns The initiation without macs; null if impossible. */
   begin(wallMs: number): Uint8Array | null {
     const context = this.#context;
@@ -65,8 +77,10 @@ export class Initiator {
     const staticStatic = this.staticStatic();
     if (identity === null || staticStatic === null) return null;
     this.drop();
-    context.timestampWallMs = Math.max(context.timestampWallMs, wallMs);
-    this.#timestamps.next(this.#timestamp, context.timestampWallMs);
+    const isBehind = wallMs < context.timestampWallMs;
+    context.timestampWallMs = isBehind ? context.timestampWallMs + TIMESTAMP_STEP_MS : wallMs;
+    const timestamp = new Uint8Array(TIMESTAMP_BYTES);
+    this.#timestamps.next(timestamp, context.timestampWallMs);
     const pending = new PendingHandshake(this.#peerSlot, context.drawIndex());
     const message = new Uint8Array(INITIATION_BYTES);
     const isSound = context.noise.createInitiation(
@@ -75,7 +89,7 @@ export class Initiator {
       identity,
       this.#peerKey,
       staticStatic,
-      this.#timestamp,
+      timestamp,
     );
     if (!isSound) return null;
     this.#pending = pending;

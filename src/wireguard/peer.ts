@@ -15,7 +15,7 @@ import type { DeadlineHeap } from "./deadline_heap.ts";
 import type { IndexTable } from "./index_table.ts";
 import { Initiator, type InitiatorContext } from "./initiator.ts";
 import type { Jitter } from "./jitter.ts";
-import { parseResponse, RESPONSE_BYTES, TIMESTAMP_BYTES } from "./messages.ts";
+import { parseResponse, RESPONSE_BYTES } from "./messages.ts";
 import { type OpenedInitiation, SessionKeys } from "./noise.ts";
 import { Session } from "./session.ts";
 import { SessionSet } from "./session_set.ts";
@@ -90,13 +90,14 @@ export class Peer {
 
   readonly #context: PeerContext;
   readonly #timers: PeerTimers;
-  readonly #cookies: CookieHolder;
+  /** null = no handshake message has been sent: of many peers most are never heard of, and memory is theirs. */
+  #cookies: CookieHolder | null = null;
   readonly #initiator: Initiator;
   readonly #numbers = new Float64Array(Object.keys(NUMBER).length);
 
   readonly #sessions: SessionSet;
-  /** Timestamp of the last initiation that was taken. */
-  readonly #lastTimestamp = new Uint8Array(TIMESTAMP_BYTES);
+  /** Timestamp of the last initiation that was taken, null = none. */
+  #lastTimestamp: Uint8Array | null = null;
   /** Data came in while the keepalive timer ran: one more keepalive after it (linux timers.c). */
   #needsAnotherKeepalive = false;
   /** The renewal of a session that is only received on was asked for. */
@@ -110,7 +111,6 @@ export class Peer {
     this.#initiator = new Initiator(context, slot, this.publicKey);
     this.#sessions = new SessionSet(context.sessions);
     this.#timers = new PeerTimers(slot, context.deadlines);
-    this.#cookies = new CookieHolder(context.crypto, publicKey, context.timing);
     this.#numbers[NUMBER.HANDSHAKE_SENT_MS] = -Infinity;
     this.#numbers[NUMBER.INITIATION_TAKEN_MS] = -Infinity;
   }
@@ -259,7 +259,8 @@ export class Peer {
     if (staticStatic === null || !noise.openTimestamp(opened, bytes, staticStatic)) {
       return RECEIVE.HANDSHAKE_INVALID;
     }
-    const isReplay = compareTimestamps(opened.timestamp, this.#lastTimestamp) <= 0;
+    const isReplay = this.#lastTimestamp !== null &&
+      compareTimestamps(opened.timestamp, this.#lastTimestamp) <= 0;
     const sinceLastMs = nowMs - this.#numbers[NUMBER.INITIATION_TAKEN_MS];
     if (isReplay || sinceLastMs < timing.initiationIntervalMs) return RECEIVE.HANDSHAKE_REPLAY;
 
@@ -269,22 +270,21 @@ export class Peer {
     if (!noise.createResponse(message, opened, localIndex, this.presharedKey, keys)) {
       return RECEIVE.HANDSHAKE_INVALID;
     }
-    this.#lastTimestamp.set(opened.timestamp);
+    this.#lastTimestamp = opened.timestamp.slice();
     this.#numbers[NUMBER.INITIATION_TAKEN_MS] = nowMs;
     this.#moveEndpoint(endpoints, endpointOffset);
     this.#onReceived(nowMs);
 
-    this.#sessions.addUnconfirmed(
-      new Session(crypto, timing, {
-        peerSlot: this.slot,
-        localIndex,
-        remoteIndex: opened.senderIndex,
-        isInitiator: false,
-        keys,
-        nowMs,
-      }),
-    );
+    const session = new Session(crypto, timing, {
+      peerSlot: this.slot,
+      localIndex,
+      remoteIndex: opened.senderIndex,
+      isInitiator: false,
+      keys,
+      nowMs,
+    });
     keys.wipe();
+    this.#sessions.addUnconfirmed(session, nowMs);
     this.#onSessionDerived(nowMs);
     this.#sendHandshake(message, nowMs);
     return RECEIVE.HANDSHAKE;
@@ -308,17 +308,16 @@ export class Peer {
     this.#moveEndpoint(endpoints, endpointOffset);
     this.#onReceived(nowMs);
 
-    this.#sessions.addConfirmed(
-      new Session(crypto, timing, {
-        peerSlot: this.slot,
-        localIndex,
-        remoteIndex: parseResponse(bytes).senderIndex,
-        isInitiator: true,
-        keys,
-        nowMs,
-      }),
-    );
+    const session = new Session(crypto, timing, {
+      peerSlot: this.slot,
+      localIndex,
+      remoteIndex: parseResponse(bytes).senderIndex,
+      isInitiator: true,
+      keys,
+      nowMs,
+    });
     keys.wipe();
+    this.#sessions.addConfirmed(session, this.#initiator.yields(), nowMs);
     this.#onSessionDerived(nowMs);
     this.#onHandshakeDone(wallMs);
     if (this.#context.events.sessionReady(this) === 0) this.sendKeepalive(nowMs, wallMs);
@@ -327,7 +326,7 @@ export class Peer {
 
   /** Takes a cookie for our next handshake message. @returns Whether it was authentic. */
   onCookie(bytes: Uint8Array, nowMs: number): boolean {
-    return this.#cookies.take(bytes, nowMs);
+    return this.#cookies !== null && this.#cookies.take(bytes, nowMs);
   }
 
   /** Something asks for a session: the time for attempts begins anew. */
@@ -357,10 +356,12 @@ export class Peer {
   }
 
   #sendHandshake(message: Uint8Array, nowMs: number): void {
+    const { crypto, timing, events } = this.#context;
+    this.#cookies ??= new CookieHolder(crypto, this.publicKey, timing);
     this.#cookies.addMacs(message, nowMs);
     this.#numbers[NUMBER.HANDSHAKE_SENT_MS] = nowMs;
     this.#onSent(nowMs);
-    this.#context.events.send(this, message, this.endpoint);
+    events.send(this, message, this.endpoint);
   }
 
   /** Either end has confirmed a session: the handshake under way, if any, has lost its purpose. */
@@ -485,7 +486,7 @@ export class Peer {
   remove(): void {
     this.#erase();
     this.#timers.stopAll();
-    this.#cookies.wipe();
+    this.#cookies?.wipe();
     this.#initiator.reset();
     this.presharedKey.fill(0);
     this.#context.events.sessionFailed(this);

@@ -61,10 +61,15 @@ export class Session {
     return nowMs - this.#numbers[NUMBER.BIRTH_MS] >= ageMs;
   }
 
+  /** Whether it is past its end: it neither seals nor opens. */
+  isExpired(nowMs: number): boolean {
+    return this.isOlderThan(this.#timing.rejectAfterTimeMs, nowMs);
+  }
+
   /** Whether seal may be called. */
   maySeal(nowMs: number): boolean {
     return this.#numbers[NUMBER.COUNTER] < this.#timing.rejectAfterMessages &&
-      !this.isOlderThan(this.#timing.rejectAfterTimeMs, nowMs);
+      !this.isExpired(nowMs);
   }
 
   /** Whether the one who seals is to renew it (§6.2): by count either side, by age the initiator alone. */
@@ -98,7 +103,7 @@ export class Session {
    * @returns RECEIVE.DATA or why not; then the session is as before.
    */
   open(buffer: NativeBuffer, offset: number, length: number, nowMs: number): number {
-    if (this.isOlderThan(this.#timing.rejectAfterTimeMs, nowMs)) return RECEIVE.EXPIRED_SESSION;
+    if (this.isExpired(nowMs)) return RECEIVE.EXPIRED_SESSION;
     const counterHi = buffer.view.getUint32(offset + DATA.COUNTER_HI, true);
     if (counterHi >= COUNTER_HI_END) return RECEIVE.EXPIRED_SESSION;
     const counter = counterHi * WORD + buffer.view.getUint32(offset + DATA.COUNTER_LO, true);

@@ -1,23 +1,30 @@
 /**
- * The sessions of one peer, of which there are up to three (whitepaper §6.2; linux noise.c, add_new_keypair).
+ * The sessions of one peer (whitepaper §6.2; linux noise.c, add_new_keypair).
  *
  *   current   seals, and opens.
- *   previous  opens what was under way when the session was renewed.
  *   next      made by us as responder; becomes current when the initiator has used it, for only then is it known
  *             to have our response.
+ *   retired   two that were current or next before: they open what was still under way.
  *
  * In: new sessions, and the news that one was used. Out: which one seals. Sessions that leave are wiped and taken out
  * of the index table.
+ *
+ * When both ends initiate at once there are two new sessions. Linux lets an initiation undo one's own, so that neither
+ * is completed and both ends wait 5 s to try again. Here both are completed, and both ends end up with the one that
+ * the end with the larger public key began: the other end yields as soon as it sees that session used. With Linux at
+ * the other end only ours is completed, and it is never used otherwise.
  */
 import type { IndexTable } from "./index_table.ts";
 import type { Session } from "./session.ts";
 
-/** Current, previous and next session. */
+/** All sessions with one peer. */
 export class SessionSet {
   readonly #table: IndexTable<Session>;
   #current: Session | null = null;
-  #previous: Session | null = null;
   #next: Session | null = null;
+  #previous: Session | null = null;
+  /** Retired before `previous`: in use only when two sessions began at once. */
+  #older: Session | null = null;
 
   /** @param table Finds sessions by their local index. */
   constructor(table: IndexTable<Session>) {
@@ -30,25 +37,22 @@ export class SessionSet {
   }
 
   /** Adds a session that we made as responder. */
-  addUnconfirmed(session: Session): void {
-    // The previous one goes, too: the initiator has renewed, so nothing of the one before can be under way.
+  addUnconfirmed(session: Session, nowMs: number): void {
+    this.#dropExpired(nowMs);
     this.#drop(this.#next);
-    this.#drop(this.#previous);
-    this.#previous = null;
     this.#next = session;
     this.#table.add(session.localIndex, session);
   }
 
-  /** Adds a session that we made as initiator; the responder has it already. */
-  addConfirmed(session: Session): void {
-    this.#drop(this.#previous);
-    if (this.#next === null) {
-      this.#previous = this.#current;
-    } else {
-      // Both ends initiated at once. The other may already seal with the session that we made as responder, so it
-      // is kept for opening.
-      this.#drop(this.#current);
-      this.#previous = this.#next;
+  /**
+   * Adds a session that we made as initiator; the responder has it already.
+   * @param yields Whether a session that the peer has begun at the same time is to come before this one.
+   */
+  addConfirmed(session: Session, yields: boolean, nowMs: number): void {
+    this.#dropExpired(nowMs);
+    this.#retire(this.#current);
+    if (!yields) {
+      this.#retire(this.#next);
       this.#next = null;
     }
     this.#current = session;
@@ -58,8 +62,7 @@ export class SessionSet {
   /** A message opened under `session`. @returns Whether that confirmed it: it seals from now on. */
   confirm(session: Session): boolean {
     if (session !== this.#next) return false;
-    this.#drop(this.#previous);
-    this.#previous = this.#current;
+    this.#retire(this.#current);
     this.#current = session;
     this.#next = null;
     return true;
@@ -67,12 +70,33 @@ export class SessionSet {
 
   /** Erases all. */
   clear(): void {
-    this.#drop(this.#previous);
-    this.#drop(this.#current);
-    this.#drop(this.#next);
-    this.#previous = null;
+    for (const session of [this.#current, this.#next, this.#previous, this.#older]) {
+      this.#drop(session);
+    }
     this.#current = null;
     this.#next = null;
+    this.#previous = null;
+    this.#older = null;
+  }
+
+  #retire(session: Session | null): void {
+    if (session === null) return;
+    this.#drop(this.#older);
+    this.#older = this.#previous;
+    this.#previous = session;
+  }
+
+  /** Takes out retired sessions that open nothing any more: their keys need not lie about. */
+  #dropExpired(nowMs: number): void {
+    if (this.#older?.isExpired(nowMs) === true) {
+      this.#drop(this.#older);
+      this.#older = null;
+    }
+    if (this.#previous?.isExpired(nowMs) === true) {
+      this.#drop(this.#previous);
+      this.#previous = this.#older;
+      this.#older = null;
+    }
   }
 
   #drop(session: Session | null): void {

@@ -114,8 +114,23 @@ export class LabNode implements WireGuardEvents {
     this.publicKey = this.wireguard.snapshot().publicKey;
   }
 
+  get nowMs(): number {
+    return this.#lab.nowMs;
+  }
+
+  get wallMs(): number {
+    return this.#lab.wallMs;
+  }
+
   /** Where it can be reached now. */
   endpoint: Uint32Array = new Uint32Array();
+
+  /** Takes another address and port, as a roaming host does. */
+  move(endpoint: Uint32Array): void {
+    this.endpoint = endpoint;
+    const address = endpoint.slice(ENDPOINT.ADDRESS, ENDPOINT.PORT);
+    this.socket.move(address, endpoint[ENDPOINT.PORT]);
+  }
 
   /** Its peer object for another node. */
   peerOf(other: LabNode): Peer {
