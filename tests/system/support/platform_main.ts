@@ -511,6 +511,19 @@ const CASES: Record<string, () => void> = {
   },
 
   "datagrams longer than the path are fragmented, not refused"() {
+    const tun = tunUp("p8");
+    const toTun = openUdp({ family: 4, port: 0 });
+    const small = batchOf(1);
+    const packets = batchOf(1);
+    fill(small, 0, 100);
+    toV4(small, 0, 0x0a090002, 9);
+    small.count = 1;
+    sendAll(toTun, small);
+    assert.equal(tun.read(packets), 1);
+    // Flags of the IPv4 header: routers on the way may fragment.
+    assert.equal(packets.buffer.view.getUint16(packets.offset[0]! + 6) & 0x4000, 0, "DF");
+    tun.close();
+    toTun.close();
     ip("link", "set", "lo", "mtu", "1280");
     for (const family of [4, 6] as const) {
       const a = openUdp({ family, port: 0 });

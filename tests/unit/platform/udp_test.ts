@@ -132,6 +132,20 @@ test("prepareSend() refuses what C would follow out of the buffer, and other fam
   assert.equal(vectors.prepareSend(batch, 0), 0);
 });
 
+test("prepareSend() stops before a datagram that cannot be sent, and tells why only at the next call", () => {
+  const batch = newBatch();
+  const vectors = new DatagramVectors(batch, 4);
+  for (let index = 0; index < CAPACITY; index++) {
+    batch.endpoint.set(ENDPOINT_V4, index * ENDPOINT_WORDS);
+    batch.length[index] = 1;
+  }
+  batch.endpoint[ENDPOINT_WORDS + ENDPOINT.FAMILY] = 6;
+  batch.count = CAPACITY;
+  assert.equal(vectors.prepareSend(batch, 0), 1);
+  assert.equal(vectors.prepareSend(batch, 1), -ERRNO.EAFNOSUPPORT);
+  assert.equal(vectors.prepareSend(batch, 2), 1);
+});
+
 test("prepareReceive() offers each slot behind its headroom, and refuses slots outside the buffer", () => {
   const batch = newBatch();
   const vectors = new DatagramVectors(batch, 6);
@@ -178,7 +192,10 @@ const PKTINFO_V4 = [
 ];
 
 test("takeReceived() gives source, length and the local address, whatever stands before it", () => {
-  for (const control of [PKTINFO_V4, [...OTHER_CONTROL, ...PKTINFO_V4]]) {
+  // IP_TOS has one byte of data, so the next message begins at a rounded place.
+  const oneByte = [17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0];
+  for (const before of [[], OTHER_CONTROL, oneByte, [...oneByte, ...OTHER_CONTROL]]) {
+    const control = [...before, ...PKTINFO_V4];
     const batch = received(4, NAME_V4, control);
     assert.deepEqual([...batch.endpoint.subarray(ENDPOINT_WORDS, 2 * ENDPOINT_WORDS)], [
       ...[4, 0, 0, 0xffff, 0xc0000201, 0x1234, 0],
