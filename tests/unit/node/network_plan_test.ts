@@ -157,6 +157,7 @@ test("planNetwork() leaves out what the kernel's own routes to the addresses cov
   ]);
   // 0.0.0.0/8 has none either; and families never cover one another.
   assert.deepEqual(routed(["0.0.0.1/8"], ["0.0.0.2/32"]), ["route 0.0.0.2/32 table 254"]);
+  assert.deepEqual(routed(["fd00::1/0"], ["fd00::/8", "::/0"]), DEFAULT_6(51820, "fd00::1"));
   assert.deepEqual(routed(["::1/0"], ["10.0.0.0/8"]), ["route 10.0.0.0/8 table 254"]);
 });
 

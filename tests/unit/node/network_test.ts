@@ -255,6 +255,26 @@ test("undoNetworkPlan() leaves alone a later interface of the same name, and rul
   ]);
 });
 
+test("undoNetworkPlan() leaves alone another interface of the same index, as after a reboot", () => {
+  const { undo } = applyNetworkPlan(newHost(), planFor(["10.99.0.0/16"]));
+  const host = new MemoryHost();
+  host.addLink("eth0");
+  const other = host.addLink("eth1");
+  applyNetworkPlan(host, planFor(["10.99.0.0/16"], { interfaceName: "eth1" }));
+  assert.equal(other, undo.interfaceIndex);
+  const before = host.state();
+  assert.deepEqual(undoNetworkPlan(host, undo).problems, []);
+  assert.deepEqual(host.state(), before);
+});
+
+test("applyNetworkPlan() does not write the parameter where it is right, e.g. in a container that may not", () => {
+  const host = newHost();
+  host.setSysctl(SOURCE_MARK_PARAMETER, "1");
+  host.failChange("setSysctl", ERRNO.EROFS);
+  const { undo } = applyNetworkPlan(host, planFor(["0.0.0.0/0"]));
+  assert.equal(undo.entries.some((entry) => entry.scope === "sysctl"), false);
+});
+
 test("undoNetworkPlan() leaves the parameter to another tunnel, or as somebody changed it", () => {
   const host = newHost();
   const first = applyNetworkPlan(host, planFor(["0.0.0.0/0"]));

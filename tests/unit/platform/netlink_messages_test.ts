@@ -458,6 +458,18 @@ test("parseRule() reads the rules that Linux lists, and calls foreign what it ca
     05 00 15 00 | 00 00 00 00
     08 00 06 00 | 3c 00 00 00
     08 00 02 00 | 0a 00 00 00                  # FRA_SRC
+    2c 00 00 00 | 20 00 | 02 00 | ${SEQUENCE}  # 61: from all tos 0x10 lookup 6
+    02 00 00 10 | 06 00 00 01 | 00 00 00 00
+    08 00 0f 00 | 06 00 00 00
+    08 00 06 00 | 3d 00 00 00
+    34 00 00 00 | 20 00 | 02 00 | ${SEQUENCE}  # 62: from all iif t0 lookup 6
+    02 00 00 00 | 06 00 00 01 | 00 00 00 00
+    08 00 0f 00 | 06 00 00 00
+    08 00 06 00 | 3e 00 00 00
+    07 00 03 00 | 74 30 00 00                  # FRA_IIFNAME
+    24 00 00 00 | 20 00 | 02 00 | ${SEQUENCE}  # 63: from all blackhole
+    02 00 00 00 | 00 00 00 06 | 00 00 00 00
+    08 00 06 00 | 3f 00 00 00
     3c 00 00 00 | 20 00 | 02 00 | ${SEQUENCE}  # 32764: from all lookup main suppress_prefixlength 0
     02 00 00 00 | fe 00 00 01 | 00 00 00 00
     08 00 0f 00 | fe 00 00 00
@@ -469,6 +481,9 @@ test("parseRule() reads the rules that Linux lists, and calls foreign what it ca
   assert.deepEqual(rules, [
     { ...standard, priority: 0, table: 255 },
     { ...standard, priority: 60, table: 6, foreign: true },
+    { ...standard, priority: 61, table: 6, foreign: true },
+    { ...standard, priority: 62, table: 6, foreign: true },
+    { ...standard, priority: 63, table: 0, foreign: true },
     { ...SUPPRESS_RULE, foreign: false },
   ]);
 });
