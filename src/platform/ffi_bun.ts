@@ -3,6 +3,8 @@
  *
  * `bun:ffi` is fetched at run time by name, so that Deno and bundlers never meet an import of it.
  */
+import { existsSync, readFileSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
 import process from "node:process";
 import type { CFunctions, Foreign, Pointer } from "./ffi.ts";
 import type { CParameter, CResult, CTable } from "./signatures.ts";
@@ -48,19 +50,39 @@ export function bunForeign(): Foreign {
  * second `dlopen`. The dynamic linker counts both as one library.
  */
 function load<T extends CTable>(ffi: BunFfi, file: string, table: T): CFunctions<T> {
+  const path = trustedPath(file);
   const functions: Record<string, unknown> = {};
+  const plain: Record<string, { args: readonly string[]; returns: string }> = {};
   for (const [name, { symbol = name, parameters, result }] of Object.entries(table)) {
-    if (symbol === name) continue;
     const definition = {
       args: parameters.map((kind) => PARAMETERS[kind]),
       returns: RESULTS[result],
     };
-    functions[name] = ffi.dlopen(file, { [symbol]: definition }).symbols[symbol];
+    if (symbol === name) plain[name] = definition;
+    else functions[name] = ffi.dlopen(path, { [symbol]: definition }).symbols[symbol];
   }
-  const plain: Record<string, { args: readonly string[]; returns: string }> = {};
-  for (const [name, { symbol = name, parameters, result }] of Object.entries(table)) {
-    if (symbol !== name) continue;
-    plain[name] = { args: parameters.map((kind) => PARAMETERS[kind]), returns: RESULTS[result] };
+  return Object.assign(functions, ffi.dlopen(path, plain).symbols) as CFunctions<T>;
+}
+
+/** Where Linux distributions put libraries, for those that the process has not loaded yet. */
+const LIBRARY_DIRECTORIES = [
+  ...["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu"],
+  ...["/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu"],
+  ...["/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib64", "/usr/local/lib"],
+];
+
+/**
+ * Finds a library by ourselves, because what the system does not have Bun loads from the working directory, where
+ * anybody may have put it while tunlog runs as root. A library that is loaded already (the C library) is found by name.
+ *
+ * @throws {Error} If it is nowhere.
+ */
+function trustedPath(file: string): string {
+  if (readFileSync("/proc/self/maps", "utf8").includes(`/${file}\n`)) return file;
+  const own = (process.env["LD_LIBRARY_PATH"] ?? "").split(":").filter((path) => isAbsolute(path));
+  for (const directory of [...own, ...LIBRARY_DIRECTORIES]) {
+    const path = join(directory, file);
+    if (existsSync(path)) return path;
   }
-  return Object.assign(functions, ffi.dlopen(file, plain).symbols) as CFunctions<T>;
+  throw new Error(`${file}: in none of the system's library directories`);
 }

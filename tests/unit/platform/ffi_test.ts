@@ -2,6 +2,9 @@
 // Method: harmless calls into the real C library; no descriptor, clock or network is touched but /dev/null.
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { LibraryError, SystemCallError } from "../../../src/errors.ts";
 import { cString, foreign, loadLibrary } from "../../../src/platform/ffi.ts";
@@ -49,6 +52,31 @@ test("loadLibrary() names every file it tried", () => {
     },
   );
 });
+
+test("loadLibrary() takes no library from the working directory", () => {
+  const here = process.cwd();
+  const directory = mkdtempSync(join(tmpdir(), "tunlog-unit-"));
+  const planted = "libtunlog-planted.so.1";
+  // A real library under a name that the system does not have: whoever looks here finds it and can load it.
+  copyFileSync(loadedLibcPath(), join(directory, planted));
+  try {
+    process.chdir(directory);
+    const functions = { getpid: { parameters: [], result: "i32" } } as const;
+    assert.throws(
+      () => loadLibrary({ title: "Planted", files: [planted], functions }),
+      LibraryError,
+    );
+  } finally {
+    process.chdir(here);
+    rmSync(directory, { recursive: true });
+  }
+});
+
+/** File of the C library that this process runs on. */
+function loadedLibcPath(): string {
+  const maps = readFileSync("/proc/self/maps", "utf8");
+  return /\/\S*\/(?:libc\.so\.6|libc\.musl-\S+|ld-musl-\S+|libc-[\d.]+\.so)$/m.exec(maps)![0];
+}
 
 test("loadLibrary() refuses a library that lacks a function", () => {
   const functions = { tunlog_no_such_function: { parameters: [], result: "i32" } } as const;
