@@ -1,6 +1,6 @@
 /**
  * Every limit of tunlog with its unit, reason and source. Relations between them are asserted in
- * tests/limits_test.ts. A limit that a user may change is the default here and a key in the configuration.
+ * tests/unit/limits_test.ts. A limit that a user may change is the default here and a key in the configuration.
  */
 
 // ---- Packets ----------------------------------------------------------------------------------------------------

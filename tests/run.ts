@@ -8,6 +8,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import process from "node:process";
 
 /** Pinned beside Deno's version in README and .ci/run. */
@@ -33,7 +34,7 @@ const SUITES: readonly Suite[] = [
     name: "bun",
     obstacle: () => null,
     command: (report) => [
-      ...bunCommand(),
+      "bun",
       "test",
       "--no-install",
       "--timeout",
@@ -51,10 +52,14 @@ const SUITES: readonly Suite[] = [
   },
 ];
 
-/** Bun of the pinned version: the one on PATH when it is that, else npm's. */
-function bunCommand(): string[] {
-  const onPath = spawnSync("bun", ["--version"], { encoding: "utf8" });
-  return onPath.stdout?.trim() === BUN_VERSION ? ["bun"] : ["npx", "-y", `bun@${BUN_VERSION}`];
+/** Folder in which `bun` is the pinned version: that on PATH, else npm's. */
+function bunFolder(): string {
+  const run = (command: string, ...args: string[]) =>
+    spawnSync(command, args, { encoding: "utf8" }).stdout?.trim() ?? "";
+  if (run("bun", "--version") === BUN_VERSION) return dirname(run("sh", "-c", "command -v bun"));
+  const fetched = run("npx", "-y", "-p", `bun@${BUN_VERSION}`, "-c", "command -v bun");
+  if (fetched === "") throw new Error(`Cannot get bun@${BUN_VERSION} from npm`);
+  return dirname(fetched);
 }
 
 /** Counts of one junit report; every runner writes them as attributes of `<testcase>`s and `<testsuites>`. */
@@ -75,6 +80,8 @@ function run(names: readonly string[]): number {
     return 2;
   }
   mkdirSync(OUT, { recursive: true });
+  // First on PATH, for the tests themselves start nodes on Bun too.
+  process.env.PATH = `${bunFolder()}:${process.env.PATH}`;
   const total = { passed: 0, failed: 0, skipped: 0 };
   const rows: string[] = [];
   for (const suite of SUITES) {
