@@ -179,6 +179,7 @@ export class DataPlane implements WireGuardEvents {
   readClock(): void {
     this.#nowMs = this.#clock.nowMs();
     this.#wallMs = this.#clock.wallMs();
+    this.#wireguard.setTime(this.#nowMs, this.#wallMs);
   }
 
   /**
@@ -262,7 +263,7 @@ export class DataPlane implements WireGuardEvents {
    */
   #sealTo(peer: Peer, offset: number, length: number): boolean {
     const { buffer } = this.#tunBatch;
-    const sealed = this.#wireguard.seal(peer, buffer, offset, length, this.#nowMs, this.#wallMs);
+    const sealed = this.#wireguard.seal(peer, buffer, offset, length);
     if (sealed > 0) {
       this.#joinFragment();
       this.#virtual.countTx(this.#key, 1, length, this.#info[INFO.DETAIL]!);
@@ -337,8 +338,6 @@ export class DataPlane implements WireGuardEvents {
       length,
       batch.endpoint,
       endpointWord,
-      this.#nowMs,
-      this.#wallMs,
       this.#result,
     );
     if (status >= RECEIVE_REJECTED) {

@@ -9,6 +9,7 @@ import { KEY_BYTES } from "./bytes.ts";
 import type { IndexTable } from "./index_table.ts";
 import { INITIATION_BYTES, TIMESTAMP_BYTES } from "./messages.ts";
 import { type Identity, type Noise, PendingHandshake, type SessionKeys } from "./noise.ts";
+import type { PresentTime } from "./time.ts";
 import { TIMESTAMP_GRAIN_NS, TimestampSource } from "./tai64n.ts";
 
 /** Step of the time in initiations while the clock is behind it: a grain, and up to whole milliseconds for rounding. */
@@ -17,6 +18,7 @@ const TIMESTAMP_STEP_MS = Math.ceil(TIMESTAMP_GRAIN_NS / 1e6);
 /** What all initiators of one interface share. */
 export interface InitiatorContext {
   readonly crypto: CryptoPort;
+  readonly time: PresentTime;
   readonly noise: Noise;
   /** Handshakes under way by their local index. */
   readonly handshakes: IndexTable<PendingHandshake>;
@@ -71,9 +73,10 @@ export class Initiator {
   }
 
   /** Begins a handshake in place of the one under way. @returns The initiation without macs; null if impossible. */
-  begin(wallMs: number): Uint8Array | null {
+  begin(): Uint8Array | null {
     const context = this.#context;
     const { identity } = context;
+    const { wallMs } = context.time;
     const staticStatic = this.staticStatic();
     if (identity === null || staticStatic === null) return null;
     this.drop();

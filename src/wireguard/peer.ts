@@ -110,7 +110,7 @@ export class Peer {
     this.publicKey = publicKey.slice();
     this.#initiator = new Initiator(context, slot, this.publicKey);
     this.#sessions = new SessionSet(context.sessions);
-    this.#timers = new PeerTimers(slot, context.deadlines);
+    this.#timers = new PeerTimers(slot, context.deadlines, context.time);
     this.#numbers[NUMBER.HANDSHAKE_SENT_MS] = -Infinity;
     this.#numbers[NUMBER.INITIATION_TAKEN_MS] = -Infinity;
   }
@@ -168,32 +168,26 @@ export class Peer {
    * its years, or when there is none.
    * @see WireGuard.seal
    */
-  seal(
-    buffer: NativeBuffer,
-    offset: number,
-    length: number,
-    nowMs: number,
-    wallMs: number,
-  ): number {
+  seal(buffer: NativeBuffer, offset: number, length: number): number {
     if (!this.hasEndpoint) return SEAL.NO_ENDPOINT;
     const session = this.#sessions.current;
-    if (session === null || !session.maySeal(nowMs)) {
+    if (session === null || !session.maySeal()) {
       if (this.#initiator.staticStatic() === null) return SEAL.NO_HANDSHAKE;
-      this.#wantSession(nowMs, wallMs);
+      this.#wantSession();
       return SEAL.NO_SESSION;
     }
     const paddedLength = this.#paddedLength(length);
     const bytes = buffer.bytes;
     for (let at = offset + length; at < offset + paddedLength; at++) bytes[at] = 0;
     const sealedLength = session.seal(buffer, offset, paddedLength);
-    this.#onSent(nowMs);
+    this.#onSent();
     if (length !== 0 && !this.#timers.isRunning(TIMER.NO_ANSWER)) {
       const { timing, jitter } = this.#context;
       const waitMs = timing.keepaliveTimeoutMs + timing.rekeyTimeoutMs +
         jitter.nextMs(timing.rekeyTimeoutJitterMs);
-      this.#timers.start(TIMER.NO_ANSWER, nowMs + waitMs);
+      this.#timers.start(TIMER.NO_ANSWER, waitMs);
     }
-    if (session.wantsRenewal(nowMs)) this.#wantSession(nowMs, wallMs);
+    if (session.wantsRenewal()) this.#wantSession();
     return sealedLength;
   }
 
@@ -206,24 +200,22 @@ export class Peer {
     isKeepalive: boolean,
     endpoints: Uint32Array,
     endpointOffset: number,
-    nowMs: number,
-    wallMs: number,
   ): void {
     this.#moveEndpoint(endpoints, endpointOffset);
-    this.#onReceived(nowMs);
+    this.#onReceived();
     if (!isKeepalive) {
       if (this.#timers.isRunning(TIMER.KEEPALIVE)) {
         this.#needsAnotherKeepalive = true;
       } else {
         this.#needsAnotherKeepalive = false;
-        this.#timers.start(TIMER.KEEPALIVE, nowMs + this.#context.timing.keepaliveTimeoutMs);
+        this.#timers.start(TIMER.KEEPALIVE, this.#context.timing.keepaliveTimeoutMs);
       }
     }
     if (this.#sessions.confirm(session)) {
-      this.#onHandshakeDone(wallMs);
+      this.#onHandshakeDone();
       this.#context.events.sessionReady(this);
     }
-    this.#renewAtLastMinute(nowMs, wallMs);
+    this.#renewAtLastMinute();
   }
 
   /** Linux calculate_skb_padding: to 16 bytes, but not beyond the MTU, so that no full packet grows. */
@@ -233,12 +225,12 @@ export class Peer {
   }
 
   /** Renews a session on which we only receive, before it ends (§6.2). */
-  #renewAtLastMinute(nowMs: number, wallMs: number): void {
+  #renewAtLastMinute(): void {
     const { current } = this.#sessions;
     if (this.#lastMinuteAsked || current === null || !current.isInitiator) return;
-    if (!current.isOlderThan(lastMinuteRekeyMs(this.#context.timing), nowMs)) return;
+    if (!current.isOlderThan(lastMinuteRekeyMs(this.#context.timing))) return;
     this.#lastMinuteAsked = true;
-    this.#wantSession(nowMs, wallMs);
+    this.#wantSession();
   }
 
   // ---- Handshakes -----------------------------------------------------------------------------------------------
@@ -252,16 +244,15 @@ export class Peer {
     bytes: Uint8Array,
     endpoints: Uint32Array,
     endpointOffset: number,
-    nowMs: number,
   ): number {
-    const { noise, timing, crypto } = this.#context;
+    const { noise, timing, crypto, time } = this.#context;
     const staticStatic = this.#initiator.staticStatic();
     if (staticStatic === null || !noise.openTimestamp(opened, bytes, staticStatic)) {
       return RECEIVE.HANDSHAKE_INVALID;
     }
     const isReplay = this.#lastTimestamp !== null &&
       compareTimestamps(opened.timestamp, this.#lastTimestamp) <= 0;
-    const sinceLastMs = nowMs - this.#numbers[NUMBER.INITIATION_TAKEN_MS];
+    const sinceLastMs = time.nowMs - this.#numbers[NUMBER.INITIATION_TAKEN_MS];
     if (isReplay || sinceLastMs < timing.initiationIntervalMs) return RECEIVE.HANDSHAKE_REPLAY;
 
     const keys = new SessionKeys();
@@ -271,22 +262,21 @@ export class Peer {
       return RECEIVE.HANDSHAKE_INVALID;
     }
     this.#lastTimestamp = opened.timestamp.slice();
-    this.#numbers[NUMBER.INITIATION_TAKEN_MS] = nowMs;
+    this.#numbers[NUMBER.INITIATION_TAKEN_MS] = time.nowMs;
     this.#moveEndpoint(endpoints, endpointOffset);
-    this.#onReceived(nowMs);
+    this.#onReceived();
 
-    const session = new Session(crypto, timing, {
+    const session = new Session(crypto, timing, time, {
       peerSlot: this.slot,
       localIndex,
       remoteIndex: opened.senderIndex,
       isInitiator: false,
       keys,
-      nowMs,
     });
     keys.wipe();
-    this.#sessions.addUnconfirmed(session, nowMs);
-    this.#onSessionDerived(nowMs);
-    this.#sendHandshake(message, nowMs);
+    this.#sessions.addUnconfirmed(session);
+    this.#onSessionDerived();
+    this.#sendHandshake(message);
     return RECEIVE.HANDSHAKE;
   }
 
@@ -298,121 +288,118 @@ export class Peer {
     bytes: Uint8Array,
     endpoints: Uint32Array,
     endpointOffset: number,
-    nowMs: number,
-    wallMs: number,
   ): number {
-    const { timing, crypto } = this.#context;
+    const { timing, crypto, time } = this.#context;
     const keys = new SessionKeys();
     const localIndex = this.#initiator.finish(bytes, this.presharedKey, keys);
     if (localIndex === 0) return RECEIVE.HANDSHAKE_INVALID;
     this.#moveEndpoint(endpoints, endpointOffset);
-    this.#onReceived(nowMs);
+    this.#onReceived();
 
-    const session = new Session(crypto, timing, {
+    const session = new Session(crypto, timing, time, {
       peerSlot: this.slot,
       localIndex,
       remoteIndex: parseResponse(bytes).senderIndex,
       isInitiator: true,
       keys,
-      nowMs,
     });
     keys.wipe();
-    this.#sessions.addConfirmed(session, this.#initiator.yields(), nowMs);
-    this.#onSessionDerived(nowMs);
-    this.#onHandshakeDone(wallMs);
-    if (this.#context.events.sessionReady(this) === 0) this.sendKeepalive(nowMs, wallMs);
+    this.#sessions.addConfirmed(session, this.#initiator.yields());
+    this.#onSessionDerived();
+    this.#onHandshakeDone();
+    if (this.#context.events.sessionReady(this) === 0) this.sendKeepalive();
     return RECEIVE.HANDSHAKE;
   }
 
   /** Takes a cookie for our next handshake message. @returns Whether it was authentic. */
-  onCookie(bytes: Uint8Array, nowMs: number): boolean {
-    return this.#cookies !== null && this.#cookies.take(bytes, nowMs);
+  onCookie(bytes: Uint8Array): boolean {
+    return this.#cookies !== null && this.#cookies.take(bytes, this.#context.time.nowMs);
   }
 
   /** Something asks for a session: the time for attempts begins anew. */
-  #wantSession(nowMs: number, wallMs: number): void {
-    this.#numbers[NUMBER.ATTEMPT_START_MS] = nowMs;
-    this.#initiate(nowMs, wallMs);
+  #wantSession(): void {
+    this.#numbers[NUMBER.ATTEMPT_START_MS] = this.#context.time.nowMs;
+    this.#initiate();
   }
 
   /** Sends an initiation, or sees to it that one is sent as soon as REKEY_TIMEOUT allows. */
-  #initiate(nowMs: number, wallMs: number): void {
+  #initiate(): void {
     if (!this.hasEndpoint) return;
     const { timing, jitter } = this.#context;
-    const dueMs = this.#numbers[NUMBER.HANDSHAKE_SENT_MS] + timing.rekeyTimeoutMs;
-    if (nowMs < dueMs) {
+    const waitMs = timing.rekeyTimeoutMs + jitter.nextMs(timing.rekeyTimeoutJitterMs);
+    const sinceLastMs = this.#context.time.nowMs - this.#numbers[NUMBER.HANDSHAKE_SENT_MS];
+    if (sinceLastMs < timing.rekeyTimeoutMs) {
       // Linux leaves it to the next packet to ask again. If that never comes, because the only packet waits and the
       // initiator's confirmation was lost, both ends would wait for ever.
       if (!this.#timers.isRunning(TIMER.RETRANSMIT)) {
-        this.#timers.start(TIMER.RETRANSMIT, dueMs + jitter.nextMs(timing.rekeyTimeoutJitterMs));
+        this.#timers.start(TIMER.RETRANSMIT, waitMs - sinceLastMs);
       }
       return;
     }
-    const message = this.#initiator.begin(wallMs);
+    const message = this.#initiator.begin();
     if (message === null) return;
-    this.#sendHandshake(message, nowMs);
-    const waitMs = timing.rekeyTimeoutMs + jitter.nextMs(timing.rekeyTimeoutJitterMs);
-    this.#timers.start(TIMER.RETRANSMIT, nowMs + waitMs);
+    this.#sendHandshake(message);
+    this.#timers.start(TIMER.RETRANSMIT, waitMs);
   }
 
-  #sendHandshake(message: Uint8Array, nowMs: number): void {
-    const { crypto, timing, events } = this.#context;
+  #sendHandshake(message: Uint8Array): void {
+    const { crypto, timing, events, time } = this.#context;
     this.#cookies ??= new CookieHolder(crypto, this.publicKey, timing);
-    this.#cookies.addMacs(message, nowMs);
-    this.#numbers[NUMBER.HANDSHAKE_SENT_MS] = nowMs;
-    this.#onSent(nowMs);
+    this.#cookies.addMacs(message, time.nowMs);
+    this.#numbers[NUMBER.HANDSHAKE_SENT_MS] = time.nowMs;
+    this.#onSent();
     events.send(this, message, this.endpoint);
   }
 
   /** Either end has confirmed a session: the handshake under way, if any, has lost its purpose. */
-  #onHandshakeDone(wallMs: number): void {
+  #onHandshakeDone(): void {
     this.#timers.stop(TIMER.RETRANSMIT);
     this.#lastMinuteAsked = false;
-    this.#numbers[NUMBER.HANDSHAKE_WALL_MS] = wallMs;
+    this.#numbers[NUMBER.HANDSHAKE_WALL_MS] = this.#context.time.wallMs;
     this.#initiator.drop();
   }
 
-  #onSessionDerived(nowMs: number): void {
+  #onSessionDerived(): void {
     const { rejectAfterTimeMs } = this.#context.timing;
-    this.#timers.start(TIMER.ERASE, nowMs + ERASE_AFTER_LIFETIMES * rejectAfterTimeMs);
+    this.#timers.start(TIMER.ERASE, ERASE_AFTER_LIFETIMES * rejectAfterTimeMs);
   }
 
   // ---- Timers ---------------------------------------------------------------------------------------------------
 
   /** Runs the timers that are due. */
-  expire(nowMs: number, wallMs: number): void {
+  expire(): void {
     const timers = this.#timers;
-    if (timers.take(TIMER.ERASE, nowMs)) this.#erase();
-    if (timers.take(TIMER.RETRANSMIT, nowMs)) this.#retransmit(nowMs, wallMs);
-    if (timers.take(TIMER.NO_ANSWER, nowMs)) {
+    if (timers.take(TIMER.ERASE)) this.#erase();
+    if (timers.take(TIMER.RETRANSMIT)) this.#retransmit();
+    if (timers.take(TIMER.NO_ANSWER)) {
       this.#forgetLocalAddress();
-      this.#wantSession(nowMs, wallMs);
+      this.#wantSession();
     }
-    if (timers.take(TIMER.KEEPALIVE, nowMs)) {
-      this.sendKeepalive(nowMs, wallMs);
+    if (timers.take(TIMER.KEEPALIVE)) {
+      this.sendKeepalive();
       if (this.#needsAnotherKeepalive) {
         this.#needsAnotherKeepalive = false;
-        timers.start(TIMER.KEEPALIVE, nowMs + this.#context.timing.keepaliveTimeoutMs);
+        timers.start(TIMER.KEEPALIVE, this.#context.timing.keepaliveTimeoutMs);
       }
     }
-    if (timers.take(TIMER.PERSISTENT, nowMs) && this.#persistentKeepaliveMs > 0) {
-      this.sendKeepalive(nowMs, wallMs);
+    if (timers.take(TIMER.PERSISTENT) && this.#persistentKeepaliveMs > 0) {
+      this.sendKeepalive();
     }
     timers.reschedule();
   }
 
   /** Sends an empty message, or starts a handshake where there is no session. */
-  sendKeepalive(nowMs: number, wallMs: number): void {
+  sendKeepalive(): void {
     const { keepalive, events } = this.#context;
-    const length = this.seal(keepalive, TRANSPORT_HEADER_BYTES, 0, nowMs, wallMs);
+    const length = this.seal(keepalive, TRANSPORT_HEADER_BYTES, 0);
     if (length > 0) events.send(this, keepalive.bytes, this.endpoint);
   }
 
-  #retransmit(nowMs: number, wallMs: number): void {
-    const { timing, events } = this.#context;
-    if (nowMs - this.#numbers[NUMBER.ATTEMPT_START_MS] < timing.rekeyAttemptTimeMs) {
+  #retransmit(): void {
+    const { timing, events, time } = this.#context;
+    if (time.nowMs - this.#numbers[NUMBER.ATTEMPT_START_MS] < timing.rekeyAttemptTimeMs) {
       this.#forgetLocalAddress();
-      this.#initiate(nowMs, wallMs);
+      this.#initiate();
       return;
     }
     this.#timers.stop(TIMER.KEEPALIVE);
@@ -420,19 +407,19 @@ export class Peer {
     events.sessionFailed(this);
   }
 
-  #onSent(nowMs: number): void {
+  #onSent(): void {
     this.#timers.stop(TIMER.KEEPALIVE);
-    this.#onTraversal(nowMs);
+    this.#onTraversal();
   }
 
-  #onReceived(nowMs: number): void {
+  #onReceived(): void {
     this.#timers.stop(TIMER.NO_ANSWER);
-    this.#onTraversal(nowMs);
+    this.#onTraversal();
   }
 
-  #onTraversal(nowMs: number): void {
+  #onTraversal(): void {
     if (this.#persistentKeepaliveMs > 0) {
-      this.#timers.start(TIMER.PERSISTENT, nowMs + this.#persistentKeepaliveMs);
+      this.#timers.start(TIMER.PERSISTENT, this.#persistentKeepaliveMs);
     }
   }
 
@@ -462,15 +449,15 @@ export class Peer {
   }
 
   /** Opens the session that persistent keepalives, if configured, are to hold open. */
-  startPersistentKeepalive(nowMs: number, wallMs: number): void {
-    if (this.#persistentKeepaliveMs > 0 && this.hasEndpoint) this.sendKeepalive(nowMs, wallMs);
+  startPersistentKeepalive(): void {
+    if (this.#persistentKeepaliveMs > 0 && this.hasEndpoint) this.sendKeepalive();
   }
 
   /**
    * Our own key changed: all that was agreed under the old one is void. A handshake that was under way begins
    * anew, or fails when there is no key any more.
    */
-  onIdentity(nowMs: number, wallMs: number): void {
+  onIdentity(): void {
     const wasAsking = this.#timers.isRunning(TIMER.RETRANSMIT);
     this.#erase();
     this.#timers.stop(TIMER.RETRANSMIT);
@@ -479,7 +466,7 @@ export class Peer {
     this.#initiator.reset();
     this.#numbers[NUMBER.HANDSHAKE_SENT_MS] = -Infinity;
     if (this.#context.identity === null) this.#context.events.sessionFailed(this);
-    else if (wasAsking) this.#wantSession(nowMs, wallMs);
+    else if (wasAsking) this.#wantSession();
   }
 
   /** The peer is taken away: wipes its secrets and leaves all tables. Not to be used after. */

@@ -11,6 +11,7 @@ import { DATA, MESSAGE } from "./messages.ts";
 import type { SessionKeys } from "./noise.ts";
 import { ReplayWindow } from "./replay.ts";
 import { RECEIVE } from "./status.ts";
+import type { PresentTime } from "./time.ts";
 import type { Timing } from "./timing.ts";
 
 /** Indices in a session's numbers, a Float64Array because class fields of this size may be boxed on each write. */
@@ -31,7 +32,6 @@ export interface SessionOptions {
   readonly isInitiator: boolean;
   /** Read, not kept. */
   readonly keys: SessionKeys;
-  readonly nowMs: number;
 }
 
 /** A pair of transport keys. */
@@ -40,42 +40,44 @@ export class Session {
   readonly localIndex: number;
   readonly isInitiator: boolean;
   readonly #timing: Timing;
+  readonly #time: PresentTime;
   readonly #sendKey: AeadKey;
   readonly #receiveKey: AeadKey;
   readonly #numbers = new Float64Array(3);
   readonly #received = new ReplayWindow();
 
-  constructor(crypto: CryptoPort, timing: Timing, options: SessionOptions) {
+  constructor(crypto: CryptoPort, timing: Timing, time: PresentTime, options: SessionOptions) {
     this.peerSlot = options.peerSlot;
     this.localIndex = options.localIndex;
     this.isInitiator = options.isInitiator;
     this.#timing = timing;
+    this.#time = time;
     this.#sendKey = crypto.aeadKey(options.keys.send);
     this.#receiveKey = crypto.aeadKey(options.keys.receive);
-    this.#numbers[NUMBER.BIRTH_MS] = options.nowMs;
+    this.#numbers[NUMBER.BIRTH_MS] = time.nowMs;
     this.#numbers[NUMBER.REMOTE_INDEX] = options.remoteIndex;
   }
 
   /** Whether it is older than `ageMs`. */
-  isOlderThan(ageMs: number, nowMs: number): boolean {
-    return nowMs - this.#numbers[NUMBER.BIRTH_MS] >= ageMs;
+  isOlderThan(ageMs: number): boolean {
+    return this.#time.nowMs - this.#numbers[NUMBER.BIRTH_MS] >= ageMs;
   }
 
   /** Whether it is past its end: it neither seals nor opens. */
-  isExpired(nowMs: number): boolean {
-    return this.isOlderThan(this.#timing.rejectAfterTimeMs, nowMs);
+  isExpired(): boolean {
+    return this.isOlderThan(this.#timing.rejectAfterTimeMs);
   }
 
   /** Whether seal may be called. */
-  maySeal(nowMs: number): boolean {
+  maySeal(): boolean {
     return this.#numbers[NUMBER.COUNTER] < this.#timing.rejectAfterMessages &&
-      !this.isExpired(nowMs);
+      !this.isExpired();
   }
 
   /** Whether the one who seals is to renew it (§6.2): by count either side, by age the initiator alone. */
-  wantsRenewal(nowMs: number): boolean {
+  wantsRenewal(): boolean {
     return this.#numbers[NUMBER.COUNTER] >= this.#timing.rekeyAfterMessages ||
-      (this.isInitiator && this.isOlderThan(this.#timing.rekeyAfterTimeMs, nowMs));
+      (this.isInitiator && this.isOlderThan(this.#timing.rekeyAfterTimeMs));
   }
 
   /**
@@ -102,8 +104,8 @@ export class Session {
    * @param length At least DATA_BYTES_MIN. The plaintext is at `offset` + 16 and 32 bytes shorter.
    * @returns RECEIVE.DATA or why not; then the session is as before.
    */
-  open(buffer: NativeBuffer, offset: number, length: number, nowMs: number): number {
-    if (this.isExpired(nowMs)) return RECEIVE.EXPIRED_SESSION;
+  open(buffer: NativeBuffer, offset: number, length: number): number {
+    if (this.isExpired()) return RECEIVE.EXPIRED_SESSION;
     const counterHi = buffer.view.getUint32(offset + DATA.COUNTER_HI, true);
     if (counterHi >= COUNTER_HI_END) return RECEIVE.EXPIRED_SESSION;
     const counter = counterHi * WORD + buffer.view.getUint32(offset + DATA.COUNTER_LO, true);

@@ -37,8 +37,8 @@ export class SessionSet {
   }
 
   /** Adds a session that we made as responder. */
-  addUnconfirmed(session: Session, nowMs: number): void {
-    this.#dropExpired(nowMs);
+  addUnconfirmed(session: Session): void {
+    this.#dropExpired();
     this.#drop(this.#next);
     this.#next = session;
     this.#table.add(session.localIndex, session);
@@ -48,8 +48,8 @@ export class SessionSet {
    * Adds a session that we made as initiator; the responder has it already.
    * @param yields Whether a session that the peer has begun at the same time is to come before this one.
    */
-  addConfirmed(session: Session, yields: boolean, nowMs: number): void {
-    this.#dropExpired(nowMs);
+  addConfirmed(session: Session, yields: boolean): void {
+    this.#dropExpired();
     this.#retire(this.#current);
     if (!yields) {
       this.#retire(this.#next);
@@ -87,12 +87,12 @@ export class SessionSet {
   }
 
   /** Takes out retired sessions that open nothing any more: their keys need not lie about. */
-  #dropExpired(nowMs: number): void {
-    if (this.#older?.isExpired(nowMs) === true) {
+  #dropExpired(): void {
+    if (this.#older?.isExpired() === true) {
       this.#drop(this.#older);
       this.#older = null;
     }
-    if (this.#previous?.isExpired(nowMs) === true) {
+    if (this.#previous?.isExpired() === true) {
       this.#drop(this.#previous);
       this.#previous = this.#older;
       this.#older = null;

@@ -7,6 +7,7 @@
  * per peer and keepalive timeout; without traffic it ends after one.
  */
 import type { DeadlineHeap } from "./deadline_heap.ts";
+import type { PresentTime } from "./time.ts";
 
 /** Index of each timer, in the order in which those due at once run. */
 export const TIMER = {
@@ -32,15 +33,18 @@ const WAKE = TIMER_COUNT;
 export class PeerTimers {
   readonly #slot: number;
   readonly #heap: DeadlineHeap;
+  readonly #time: PresentTime;
   readonly #dueMs = new Float64Array(TIMER_COUNT + 1).fill(Infinity);
 
-  constructor(slot: number, heap: DeadlineHeap) {
+  constructor(slot: number, heap: DeadlineHeap, time: PresentTime) {
     this.#slot = slot;
     this.#heap = heap;
+    this.#time = time;
   }
 
-  /** Starts or moves a timer. */
-  start(timer: number, dueMs: number): void {
+  /** Has a timer run in `delayMs`, whether or not it was running. */
+  start(timer: number, delayMs: number): void {
+    const dueMs = this.#time.nowMs + delayMs;
     this.#dueMs[timer] = dueMs;
     if (dueMs < this.#dueMs[WAKE]) {
       this.#dueMs[WAKE] = dueMs;
@@ -57,8 +61,8 @@ export class PeerTimers {
   }
 
   /** Stops a timer that is due. @returns Whether it was. */
-  take(timer: number, nowMs: number): boolean {
-    if (this.#dueMs[timer] > nowMs) return false;
+  take(timer: number): boolean {
+    if (this.#dueMs[timer] > this.#time.nowMs) return false;
     this.#dueMs[timer] = Infinity;
     return true;
   }

@@ -32,6 +32,7 @@ import {
 import { Identity, Noise, OpenedInitiation } from "./noise.ts";
 import { Peer, type PeerContext, type WireGuardEvents } from "./peer.ts";
 import { NO_PEER, RECEIVE, RESULT } from "./status.ts";
+import { PresentTime } from "./time.ts";
 import { completeTiming, type Timing } from "./timing.ts";
 import { checkUpdate } from "./update.ts";
 
@@ -48,7 +49,10 @@ export interface WireGuardOptions {
 const IP4 = { SOURCE: 12, DESTINATION: 16 } as const;
 const IP6 = { SOURCE: 8, DESTINATION: 24 } as const;
 
-/** See file header. Times: `nowMs` is monotonic and counts suspension, `wallMs` is Unix time. */
+/**
+ * See file header. Times: `nowMs` is monotonic and counts suspension, `wallMs` is Unix time. What seals and receives
+ * goes by the time that was given last: by setTime, tick or configure.
+ */
 export class WireGuard {
   readonly #crypto: CryptoPort;
   readonly #context: PeerContext;
@@ -83,6 +87,7 @@ export class WireGuard {
     this.#context = {
       crypto,
       events,
+      time: new PresentTime(),
       noise: new Noise(crypto),
       timing: completeTiming(options.timing),
       jitter: new Jitter(drawWord()),
@@ -135,15 +140,8 @@ export class WireGuard {
    * behind. The buffer has PADDING_BYTES - 1 + TAG_BYTES to spare there.
    * @returns Length of the datagram, which starts at `offset` - TRANSPORT_HEADER_BYTES; or one of SEAL.
    */
-  seal(
-    peer: Peer,
-    buffer: NativeBuffer,
-    offset: number,
-    length: number,
-    nowMs: number,
-    wallMs: number,
-  ): number {
-    return peer.seal(buffer, offset, length, nowMs, wallMs);
+  seal(peer: Peer, buffer: NativeBuffer, offset: number, length: number): number {
+    return peer.seal(buffer, offset, length);
   }
 
   /**
@@ -158,8 +156,6 @@ export class WireGuard {
     length: number,
     endpoints: Uint32Array,
     endpointOffset: number,
-    nowMs: number,
-    wallMs: number,
     result: Uint32Array,
   ): number {
     result[RESULT.PEER] = NO_PEER;
@@ -168,21 +164,21 @@ export class WireGuard {
     if (kind !== MESSAGE.DATA) {
       const bytes = buffer.bytes.subarray(offset, offset + length);
       return kind === MESSAGE.COOKIE
-        ? this.#receiveCookie(bytes, nowMs, result)
-        : this.#receiveHandshake(kind, bytes, endpoints, endpointOffset, nowMs, wallMs, result);
+        ? this.#receiveCookie(bytes, result)
+        : this.#receiveHandshake(kind, bytes, endpoints, endpointOffset, result);
     }
     const session = this.#context.sessions.get(
       buffer.view.getInt32(offset + DATA.RECEIVER, true),
     );
     if (session === null) return RECEIVE.UNKNOWN_SESSION;
-    const status = session.open(buffer, offset, length, nowMs);
+    const status = session.open(buffer, offset, length);
     if (status !== RECEIVE.DATA) return status;
     const isKeepalive = length === DATA_BYTES_MIN;
     result[RESULT.PEER] = session.peerSlot;
     result[RESULT.OFFSET] = offset + DATA.PAYLOAD;
     result[RESULT.LENGTH] = length - DATA_BYTES_MIN;
     const peer = this.#peers[session.peerSlot]!;
-    peer.onData(session, isKeepalive, endpoints, endpointOffset, nowMs, wallMs);
+    peer.onData(session, isKeepalive, endpoints, endpointOffset);
     return isKeepalive ? RECEIVE.KEEPALIVE : RECEIVE.DATA;
   }
 
@@ -191,11 +187,10 @@ export class WireGuard {
     bytes: Uint8Array,
     endpoints: Uint32Array,
     endpointOffset: number,
-    nowMs: number,
-    wallMs: number,
     result: Uint32Array,
   ): number {
     const checker = this.#checker;
+    const { nowMs } = this.#context.time;
     if (checker === null || !checker.hasMac1(bytes)) return RECEIVE.MAC_INVALID;
     this.#load.note(nowMs);
     if (this.#load.isUnderLoad(nowMs)) {
@@ -209,20 +204,19 @@ export class WireGuard {
       if (!this.#limiter.allow(endpoints, endpointOffset, nowMs)) return RECEIVE.RATE_LIMITED;
     }
     if (kind === MESSAGE.INITIATION) {
-      return this.#receiveInitiation(bytes, endpoints, endpointOffset, nowMs, result);
+      return this.#receiveInitiation(bytes, endpoints, endpointOffset, result);
     }
     const pending = this.#context.handshakes.get(parseResponse(bytes).receiverIndex);
     if (pending === null) return RECEIVE.HANDSHAKE_INVALID;
     const peer = this.#peers[pending.peerSlot]!;
     result[RESULT.PEER] = peer.slot;
-    return peer.onResponse(bytes, endpoints, endpointOffset, nowMs, wallMs);
+    return peer.onResponse(bytes, endpoints, endpointOffset);
   }
 
   #receiveInitiation(
     bytes: Uint8Array,
     endpoints: Uint32Array,
     endpointOffset: number,
-    nowMs: number,
     result: Uint32Array,
   ): number {
     const { noise, identity } = this.#context;
@@ -234,21 +228,21 @@ export class WireGuard {
         status = RECEIVE.UNKNOWN_PEER;
       } else {
         result[RESULT.PEER] = peer.slot;
-        status = peer.onInitiation(opened, bytes, endpoints, endpointOffset, nowMs);
+        status = peer.onInitiation(opened, bytes, endpoints, endpointOffset);
       }
     }
     opened.wipe();
     return status;
   }
 
-  #receiveCookie(bytes: Uint8Array, nowMs: number, result: Uint32Array): number {
+  #receiveCookie(bytes: Uint8Array, result: Uint32Array): number {
     // It answers an initiation, by the number of the handshake, or a response, by that of the session made with it.
     const { sessions, handshakes } = this.#context;
     const { receiverIndex } = parseCookieReply(bytes);
     const addressee = handshakes.get(receiverIndex) ?? sessions.get(receiverIndex);
     if (addressee === null) return RECEIVE.HANDSHAKE_INVALID;
     const peer = this.#peers[addressee.peerSlot]!;
-    if (!peer.onCookie(bytes, nowMs)) return RECEIVE.HANDSHAKE_INVALID;
+    if (!peer.onCookie(bytes)) return RECEIVE.HANDSHAKE_INVALID;
     result[RESULT.PEER] = peer.slot;
     return RECEIVE.COOKIE;
   }
@@ -260,6 +254,11 @@ export class WireGuard {
 
   // ---- Time -----------------------------------------------------------------------------------------------------
 
+  /** Sets the time for what is sealed and received from now on. Once per batch will do. */
+  setTime(nowMs: number, wallMs: number): void {
+    this.#context.time.set(nowMs, wallMs);
+  }
+
   /** When tick is to be called next, on the scale of nowMs; Infinity = not until something happens. */
   get nextDeadlineMs(): number {
     return this.#context.deadlines.earliestMs;
@@ -267,10 +266,11 @@ export class WireGuard {
 
   /** Runs the timers that are due. */
   tick(nowMs: number, wallMs: number): void {
-    const { deadlines } = this.#context;
+    const { deadlines, time } = this.#context;
+    time.set(nowMs, wallMs);
     // Each peer once at most: one that is due again at once waits for the next call.
     for (let left = deadlines.count; left > 0 && deadlines.earliestMs <= nowMs; left--) {
-      this.#peers[deadlines.earliestSlot]!.expire(nowMs, wallMs);
+      this.#peers[deadlines.earliestSlot]!.expire();
     }
   }
 
@@ -324,17 +324,18 @@ export class WireGuard {
    * @throws {RangeError} If a member is malformed or a limit would be passed.
    */
   configure(update: DeviceUpdate, nowMs: number, wallMs: number): void {
+    this.#context.time.set(nowMs, wallMs);
     checkUpdate(update, { peerKeys: this.#peerByKey.keys(), allowedIps: this.#allowedIps });
     if (update.replacePeers === true) {
       for (const peer of [...this.#peerByKey.values()]) this.#removePeer(peer);
     }
-    if (update.privateKey !== undefined) this.#setIdentity(update.privateKey, nowMs, wallMs);
+    if (update.privateKey !== undefined) this.#setIdentity(update.privateKey);
     const moved = new Set<Peer>();
-    for (const change of update.peers ?? []) this.#configurePeer(change, moved, nowMs, wallMs);
+    for (const change of update.peers ?? []) this.#configurePeer(change, moved);
     for (const peer of moved) this.#chooseOverlayAddress(peer);
   }
 
-  #setIdentity(privateKey: Uint8Array, nowMs: number, wallMs: number): void {
+  #setIdentity(privateKey: Uint8Array): void {
     const context = this.#context;
     const before = context.identity;
     const identity = isAllZero(privateKey) ? null : new Identity(this.#crypto, privateKey);
@@ -355,13 +356,13 @@ export class WireGuard {
     const self = identity === null ? null : this.peerByKey(identity.publicKey);
     if (self !== null) this.#removePeer(self);
     for (const peer of this.#peerByKey.values()) {
-      peer.onIdentity(nowMs, wallMs);
-      peer.startPersistentKeepalive(nowMs, wallMs);
+      peer.onIdentity();
+      peer.startPersistentKeepalive();
     }
   }
 
   /** Carries out one peer's change. @param moved Peers whose AllowedIPs have changed are added. */
-  #configurePeer(change: PeerUpdate, moved: Set<Peer>, nowMs: number, wallMs: number): void {
+  #configurePeer(change: PeerUpdate, moved: Set<Peer>): void {
     let peer = this.peerByKey(change.publicKey);
     if (change.remove === true) {
       if (peer !== null) this.#removePeer(peer);
@@ -383,7 +384,7 @@ export class WireGuard {
     this.#changeAllowedIps(peer, change, moved);
     const isReachableAnew = change.endpoint !== undefined ||
       change.persistentKeepaliveS !== undefined;
-    if (isReachableAnew) peer.startPersistentKeepalive(nowMs, wallMs);
+    if (isReachableAnew) peer.startPersistentKeepalive();
   }
 
   #changeAllowedIps(peer: Peer, change: PeerUpdate, moved: Set<Peer>): void {

@@ -150,8 +150,8 @@ export class LabNode implements WireGuardEvents {
     writePacket(buffer, HEADROOM_BYTES, this.overlay, to.overlay, id, bytes);
     const peer = this.wireguard.peerByDestination(buffer.view, HEADROOM_BYTES);
     if (peer === null) return SEAL.NO_ENDPOINT;
-    const { nowMs, wallMs } = this.#lab;
-    const sealed = this.wireguard.seal(peer, buffer, HEADROOM_BYTES, bytes, nowMs, wallMs);
+    this.wireguard.setTime(this.nowMs, this.wallMs);
+    const sealed = this.wireguard.seal(peer, buffer, HEADROOM_BYTES, bytes);
     if (sealed > 0) {
       peer.addTx(1, sealed);
       this.#transmit(0, sealed, peer.endpoint);
@@ -228,15 +228,13 @@ export class LabNode implements WireGuardEvents {
     endpointOffset: number,
   ): number {
     const result = this.#result;
-    const { nowMs, wallMs } = this.#lab;
+    this.wireguard.setTime(this.nowMs, this.wallMs);
     const status = this.wireguard.receive(
       buffer,
       offset,
       length,
       endpoints,
       endpointOffset,
-      nowMs,
-      wallMs,
       result,
     );
     this.statusCounts.set(status, this.count(status) + 1);

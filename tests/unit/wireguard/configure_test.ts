@@ -331,7 +331,7 @@ test("a handshake under way goes on under a new private key, and fails without o
   setPeer({ publicKey: key(2), endpoint: ENDPOINT_1, allowedIps: [allowed4(0, 0)] });
   const buffer = labBuffer(256);
   const peer = wireguard.peerByKey(key(2))!;
-  assert.equal(wireguard.seal(peer, buffer, 16, 40, 1_000, 1e12), SEAL.NO_SESSION);
+  assert.equal(wireguard.seal(peer, buffer, 16, 40), SEAL.NO_SESSION);
   assert.equal(sent.length, 1);
   configure({ privateKey: key(6) });
   assert.equal(sent.length, 2);
@@ -371,7 +371,7 @@ test("seal() pads to 16 bytes but not beyond the MTU", () => {
   const buffer = labBuffer(2048);
   const sealed = (length: number): number => {
     buffer.bytes.fill(0xee);
-    return a.wireguard.seal(a.peerOf(b), buffer, 16, length, lab.nowMs, lab.wallMs) - 32;
+    return a.wireguard.seal(a.peerOf(b), buffer, 16, length) - 32;
   };
   assert.equal(a.wireguard.mtuBytes, 1420);
   assert.deepEqual([1, 15, 16, 17, 1408].map(sealed), [16, 16, 16, 32, 1408]);

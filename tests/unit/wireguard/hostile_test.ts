@@ -119,8 +119,6 @@ function strike(node: LabNode, datagram: Uint8Array, statuses: Map<number, numbe
     datagram.length,
     STRANGER,
     0,
-    node.nowMs,
-    node.wallMs,
     result,
   );
   statuses.set(status, (statuses.get(status) ?? 0) + 1);
@@ -169,8 +167,6 @@ test("receive() never throws and never reads beyond the datagram", () => {
           bytes.length,
           STRANGER,
           0,
-          lab.nowMs,
-          lab.wallMs,
           result,
         );
         assert.ok(status >= RECEIVE_REJECTED);
