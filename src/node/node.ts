@@ -16,7 +16,7 @@ import { createControlServer } from "./control_server.ts";
 import { FlowLog, type FlowSink } from "./flow_log.ts";
 import { applyNetworkPlan, changeRoutes, readNetworkFacts, undoNetworkPlan } from "./network.ts";
 import { type NetworkPlan, type NetworkSettings, planNetwork } from "./network_plan.ts";
-import type { NetworkUndo } from "./network_undo.ts";
+import type { NetworkUndo, UndoEntry } from "./network_undo.ts";
 import { nodeStatus } from "./node_status.ts";
 import { EndpointRetry, type Resolved, resolveEndpoints, type Resolver } from "./resolve.ts";
 import { StateFile } from "./state_file.ts";
@@ -82,6 +82,7 @@ export class Node {
   #counters!: Counters;
   #plan!: NetworkPlan;
   #networkUndo: NetworkUndo | null = null;
+  #leftovers: readonly UndoEntry[] = [];
   #mark = 0;
   /** Changes of configuration run one after another. */
   #changing: Promise<unknown> = Promise.resolve();
@@ -169,14 +170,20 @@ export class Node {
       const left = this.#stateFile.read();
       if (left === null) return;
       this.#owner.warn(`Undoing what a node of "${left.interfaceName}" left when it was killed`);
-      const { problems } = undoNetworkPlan(this.#platform.network, left);
-      for (const problem of problems) {
-        this.#owner.warn(problem);
-      }
+      const { remaining, problems } = undoNetworkPlan(this.#platform.network, left);
+      this.#leftovers = remaining.entries;
+      this.#saveUndo({ ...left, entries: [] });
+      for (const problem of problems) this.#owner.warn(problem);
     } catch (error) {
+      // An unreadable record is of no use to a later start either.
+      this.#stateFile.remove();
       this.#owner.warn(messageOf(error));
     }
-    this.#stateFile.remove();
+  }
+
+  /** Writes down what outlives the process: our own changes, and those of a killed node that could not be undone. */
+  #saveUndo(undo: NetworkUndo): void {
+    this.#stateFile.write({ ...undo, entries: [...this.#leftovers, ...undo.entries] });
   }
 
   #openSockets(): void {
@@ -279,13 +286,13 @@ export class Node {
 
   #applyNetwork(): void {
     const { network } = this.#platform;
-    const applied = applyNetworkPlan(network, this.#plan, (undo) => this.#stateFile.write(undo));
+    const applied = applyNetworkPlan(network, this.#plan, (undo) => this.#saveUndo(undo));
     this.#networkUndo = applied.undo;
     for (const warning of applied.warnings) this.#warn(warning);
     this.#undo.push(() => {
       const { remaining, problems } = undoNetworkPlan(network, this.#networkUndo!);
       // What could not be undone now, the next start tries again.
-      this.#stateFile.write(remaining);
+      this.#saveUndo(remaining);
       for (const problem of problems) this.#owner.warn(problem);
     });
   }
@@ -329,7 +336,7 @@ export class Node {
         this.#platform.network,
         this.#networkUndo!,
         plan,
-        (undo) => this.#stateFile.write(undo),
+        (undo) => this.#saveUndo(undo),
       );
       this.#networkUndo = applied.undo;
       const warnings = [...applied.warnings, ...needsRestart(this.#config, config)];
