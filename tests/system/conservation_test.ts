@@ -10,6 +10,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { FLOWS_MAX_MIN } from "../../src/limits.ts";
 import { proveConservation } from "./support/conservation.ts";
 import { type Lab, withLab } from "./support/namespaces.ts";
 import { INNER, OUTER, type Pair, pairConfig, startPair } from "./support/pairs.ts";
@@ -71,7 +72,7 @@ function proveWindows(windows: readonly LoggedWindow[], periodMs: number): void 
 async function startLogged(
   lab: Lab,
   more: readonly PeerConfig[] = [],
-  periodS = 1,
+  flowLogLines: readonly string[] = [],
 ): Promise<Pair & { readonly flowLogPath: string }> {
   const flowLogPath = join(lab.directory, "flows.ndjson");
   const keys = { left: makeKeyPair(), right: makeKeyPair() };
@@ -84,7 +85,7 @@ async function startLogged(
         keys: keys.left,
         peers: [...base.peers, ...more],
         timers: { RekeyAttempt: 3, RekeyTimeout: 1 },
-        flowLog: [`Period = ${periodS}`, `Output = ${flowLogPath}`],
+        flowLog: ["Period = 1", `Output = ${flowLogPath}`, ...flowLogLines],
       },
       right: pairConfig("right", keys, options),
     },
@@ -178,6 +179,29 @@ test("flow log's lines sum up to what the interface carried", { skip }, async ()
     assert.ok(tcp.length >= 5, "each stream has rows of its own");
     assert.ok(tcp.every((flow) => flow.src.startsWith(`${INNER.left[4]}:`)), "src is our side");
     assert.ok(tcp.every((flow) => flow.dst === `${INNER.right[4]}:5201`), "dst is the server");
+  });
+});
+
+test("more flows than the table holds are folded, never lost", { skip }, async () => {
+  await withLab(async (lab) => {
+    const { left, flowLogPath } = await startLogged(lab, [], [`FlowsMax = ${FLOWS_MAX_MIN}`]);
+    // In portions, so that the queue of the device, which holds 500, does not overflow before the node has its turn.
+    const script = `for port in $(seq 2000 2999); do
+      echo x > /dev/udp/${INNER.right[4]}/$port
+      [ $((port % 100)) = 0 ] && sleep 0.02
+    done`;
+    await left.namespace.run(["bash", "-c", script]);
+    const status = (await proveConservation(left))!;
+    assert.equal(status.link!.txDropped, 0, "the device's queue held everything");
+    await left.stop();
+    const windows = readFlowLog(flowLogPath);
+    const flows = windows.flatMap((window) => window.virtualTraffic ?? []);
+    const { txPackets, txBytes, rxPackets, rxBytes } = status.flowLog.virtual;
+    assert.deepEqual(sumFlows(flows), { txPackets, txBytes, rxPackets, rxBytes });
+    const udp = flows.filter((flow) => flow.proto === 17);
+    assert.ok(udp.length <= (FLOWS_MAX_MIN + 1) * windows.length, `${udp.length} rows`);
+    assert.equal(sumFlows(udp).txPackets, 1000);
+    assert.equal(sumFlows(udp).txBytes, 1000 * (20 + 8 + 2));
   });
 });
 

@@ -6,7 +6,8 @@
  * Method: the namespace's addresses, routes, rules, firewall and sockets are compared as text before and after.
  */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { must } from "./support/command.ts";
 import { withLab } from "./support/namespaces.ts";
@@ -16,7 +17,14 @@ import { networkState, tunnelSockets } from "./support/state.ts";
 import { nodeStatus } from "./support/status.ts";
 import { notOurs, REFERENCE, SUBJECT } from "./support/subjects.ts";
 import { ping, startPing, stopPing, waitForPing } from "./support/traffic.ts";
-import { makeKeyPair, renderConfig, startTunnel, type TunnelConfig } from "./support/tunnels.ts";
+import {
+  makeKeyPair,
+  renderConfig,
+  spawnProgram,
+  startTunnel,
+  type TunnelConfig,
+  writeConfig,
+} from "./support/tunnels.ts";
 import { waitUntil } from "./support/wait.ts";
 
 const skip = cannotRun("wireguard-go", "nft") || notOurs();
@@ -71,6 +79,64 @@ test("node whose interface is deleted ends with one sentence, exit code 1 and no
     assert.doesNotMatch(stderr, /^\s+at /m, "no stack trace");
     assert.equal(networkState(left), before);
     assert.deepEqual(tunnelSockets(tunnel.name), []);
+  });
+});
+
+test("two signals at once end the node as cleanly as one", { skip }, async () => {
+  await withLab(async (lab) => {
+    const { left } = makeWire(lab);
+    const before = networkState(left);
+    const tunnel = await startTunnel(SUBJECT, left, fullConfig());
+    tunnel.process.signal("SIGINT");
+    const { code } = await tunnel.stop("SIGTERM");
+    assert.equal(code, 0);
+    assert.equal(networkState(left), before);
+    assert.deepEqual(tunnelSockets(tunnel.name), []);
+  });
+});
+
+test("allowed hooks run in order, each at its moment, with the interface's name", {
+  skip,
+}, async () => {
+  await withLab(async (lab) => {
+    const { left } = makeWire(lab);
+    const log = join(lab.directory, "hooks.log");
+    const has = "if ip link show %i >/dev/null 2>&1; then echo there; else echo absent; fi";
+    const hook = (name: string) => `${name} = echo ${name} %i $(${has}) >> ${log}`;
+    const tunnel = await startTunnel(SUBJECT, left, {
+      ...fullConfig(),
+      interfaceLines: ["PreUp", "PostUp", "PostUp", "PreDown", "PostDown"].map(hook),
+    }, { args: ["--allow-hooks"], permissions: ["--allow-run"] });
+    const { code } = await tunnel.stop();
+    assert.equal(code, 0);
+    const { name } = tunnel;
+    const lines = readFileSync(log, "utf8").trimEnd().split("\n");
+    // wg-quick runs PreUp when the interface is there but not yet configured; what it sees of it is not promised.
+    assert.deepEqual(lines.map((line) => line.replace(/^(PreUp \S+) .*/, "$1")), [
+      `PreUp ${name}`,
+      ...[`PostUp ${name} there`, `PostUp ${name} there`],
+      `PreDown ${name} there`,
+      `PostDown ${name} absent`,
+    ]);
+  });
+});
+
+test("hook that fails ends the start and leaves nothing behind", { skip }, async () => {
+  await withLab(async (lab) => {
+    const { left } = makeWire(lab);
+    const before = networkState(left);
+    const name = lab.interfaceName();
+    const config = { ...fullConfig(), interfaceLines: ["PostUp = exit 3"] };
+    const path = writeConfig(left, name, renderConfig(config));
+    const child = spawnProgram(RUNTIME, left, path, {
+      args: ["--allow-hooks"],
+      permissions: ["--allow-run"],
+    });
+    const { code, stderr } = await child.waitForEnd();
+    assert.equal(code, 1);
+    assert.match(stderr, /PostUp "exit 3" failed: exit code 3/);
+    assert.equal(networkState(left), before);
+    assert.deepEqual(tunnelSockets(name), []);
   });
 });
 

@@ -41,7 +41,8 @@ for (const other of [REFERENCE, SUBJECT] as const) {
         left: SUBJECT,
         right: other,
         initiator: "left",
-        timers: SHORT_TIMERS,
+        // Far from the end of a session, so that its age alone can be what renews it.
+        timers: { ...SHORT_TIMERS, RejectAfter: 60 },
       });
       await waitForPing(left.namespace, INNER.right[4]);
       const stream = startPing(left.namespace, INNER.right[4], 0.01);

@@ -25,10 +25,15 @@ function executable(runtime: Runtime): string {
 /**
  * Returns the command that runs `mod.ts` as a user would: with the project's permission set, no more.
  * To be started with ROOT as working directory.
+ * @param permissions Flags for Deno beyond the set, e.g. `--allow-run`.
  */
-export function programCommand(runtime: Runtime, args: readonly string[]): string[] {
+export function programCommand(
+  runtime: Runtime,
+  args: readonly string[],
+  permissions: readonly string[] = [],
+): string[] {
   return runtime === "deno"
-    ? [executable("deno"), "run", "-P", "mod.ts", ...args]
+    ? [executable("deno"), "run", "-P", ...permissions, "mod.ts", ...args]
     : [executable("bun"), "run", "--no-install", "mod.ts", ...args];
 }
 

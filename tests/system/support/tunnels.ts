@@ -183,6 +183,8 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Command to put in front of ours. */
   readonly prefix?: readonly string[];
+  /** Flags for Deno beyond the project's permission set. */
+  readonly permissions?: readonly string[];
 }
 
 /** Writes the configuration file of ours and returns its path; the interface is named after it. */
@@ -200,7 +202,7 @@ export function spawnProgram(
   path: string,
   options: StartOptions = {},
 ): Child {
-  const argv = programCommand(runtime, ["up", path, ...options.args ?? []]);
+  const argv = programCommand(runtime, ["up", path, ...options.args ?? []], options.permissions);
   return namespace.spawn([...options.prefix ?? [], ...argv], {
     cwd: ROOT,
     ...(options.env === undefined ? {} : { env: options.env }),
