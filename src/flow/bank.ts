@@ -34,6 +34,8 @@ const { HEAD, PORTS, SRC, DST } = KEY;
 const { TX_PACKETS, RX_PACKETS } = RECORD;
 const { TX_BYTES, RX_BYTES } = RECORD_FLOATS;
 const { TCP } = PROTO;
+const SRC_LAST = SRC + 3;
+const DST_LAST = DST + 3;
 
 /** No record: the count belongs to the "other" row. */
 const NO_RECORD = -1;
@@ -154,25 +156,25 @@ export class Bank {
   #find(key: Uint32Array, detail: number): number {
     const hash = hashKey(key, this.#secret);
     const index = this.#index;
-    const indexMask = this.#indexMask;
     const numberMask = this.#numberMask;
-    let slot = hash & indexMask;
+    let slot = hash & this.#indexMask;
     for (let probe = 0; probe < FLOW_PROBES_MAX; probe++) {
       const entry = index[slot];
-      if (entry === 0) {
-        if (this.#flows < this.#flowsMax) {
-          this.#flows++;
-          return this.#insert(key, hash, slot, detail);
-        }
-        break;
-      }
+      if (entry === 0) return this.#enter(key, hash, slot, detail);
       if (((entry ^ hash) & ~numberMask) === 0) {
         const record = (entry & numberMask) - 1;
         if (this.#isKey(record * RECORD_WORDS, key)) return record;
       }
-      slot = (slot + 1) & indexMask;
+      slot = (slot + 1) & this.#indexMask;
     }
     return this.#findFolded(key);
+  }
+
+  /** Enters a new flow at a free place of the index, or folds it when there are flowsMax already. */
+  #enter(key: Uint32Array, hash: number, slot: number, detail: number): number {
+    if (this.#flows === this.#flowsMax) return this.#findFolded(key);
+    this.#flows++;
+    return this.#insert(key, hash, slot, detail);
   }
 
   /** Finds or makes the row that all flows of one proto and address pair share. */
@@ -204,18 +206,17 @@ export class Bank {
   #isKey(word: number, key: Uint32Array): boolean {
     const words = this.#words;
     const head = key[HEAD];
-    const difference = ((words[word] ^ head) & HEAD_MASK) |
-      (words[word + PORTS] ^ key[PORTS]) |
-      (words[word + SRC + 3] ^ key[SRC + 3]) |
-      (words[word + DST + 3] ^ key[DST + 3]);
+    const difference = ((words[word] ^ head) & HEAD_MASK) | (words[word + PORTS] ^ key[PORTS]) |
+      (words[word + SRC_LAST] ^ key[SRC_LAST]) | (words[word + DST_LAST] ^ key[DST_LAST]);
     if (difference !== 0) return false;
-    if ((head & ANY_V6) === 0) return true;
-    return ((words[word + SRC] ^ key[SRC]) |
-      (words[word + SRC + 1] ^ key[SRC + 1]) |
-      (words[word + SRC + 2] ^ key[SRC + 2]) |
-      (words[word + DST] ^ key[DST]) |
-      (words[word + DST + 1] ^ key[DST + 1]) |
-      (words[word + DST + 2] ^ key[DST + 2])) === 0;
+    return (head & ANY_V6) === 0 || this.#isKeyV6(word, key);
+  }
+
+  #isKeyV6(word: number, key: Uint32Array): boolean {
+    const words = this.#words;
+    return ((words[word + SRC] ^ key[SRC]) | (words[word + SRC + 1] ^ key[SRC + 1]) |
+      (words[word + SRC + 2] ^ key[SRC + 2]) | (words[word + DST] ^ key[DST]) |
+      (words[word + DST + 1] ^ key[DST + 1]) | (words[word + DST + 2] ^ key[DST + 2])) === 0;
   }
 
   /** Enters a record at a free place of the index. */

@@ -11,6 +11,7 @@ export const HASH_SECRET_WORDS = KEY_WORDS * 2;
 
 // In constants of this file: see decode.ts.
 const { HEAD, PORTS, SRC, DST } = KEY;
+const { imul } = Math;
 const ANY_V6 = KEY_SRC_V6 | KEY_DST_V6;
 
 /**
@@ -32,28 +33,30 @@ const ANY_V6 = KEY_SRC_V6 | KEY_DST_V6;
  */
 export function hashKey(key: Uint32Array, secret: Int32Array): number {
   const head = key[HEAD];
-  let word = key[PORTS];
-  let sum = Math.imul(head, secret[0]) +
-      Math.imul(word, secret[2]) + Math.imul(word >>> 16, secret[3]) | 0;
-  word = key[SRC + 3];
-  sum = sum + Math.imul(word, secret[10]) + Math.imul(word >>> 16, secret[11]) | 0;
-  word = key[DST + 3];
-  sum = sum + Math.imul(word, secret[18]) + Math.imul(word >>> 16, secret[19]) | 0;
-  if ((head & ANY_V6) !== 0) {
-    word = key[SRC];
-    sum = sum + Math.imul(word, secret[4]) + Math.imul(word >>> 16, secret[5]) | 0;
-    word = key[SRC + 1];
-    sum = sum + Math.imul(word, secret[6]) + Math.imul(word >>> 16, secret[7]) | 0;
-    word = key[SRC + 2];
-    sum = sum + Math.imul(word, secret[8]) + Math.imul(word >>> 16, secret[9]) | 0;
-    word = key[DST];
-    sum = sum + Math.imul(word, secret[12]) + Math.imul(word >>> 16, secret[13]) | 0;
-    word = key[DST + 1];
-    sum = sum + Math.imul(word, secret[14]) + Math.imul(word >>> 16, secret[15]) | 0;
-    word = key[DST + 2];
-    sum = sum + Math.imul(word, secret[16]) + Math.imul(word >>> 16, secret[17]) | 0;
-  }
-  sum = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b);
-  sum = Math.imul(sum ^ (sum >>> 13), 0xc2b2ae35);
+  const ports = key[PORTS];
+  const src = key[SRC + 3];
+  const dst = key[DST + 3];
+  let sum = imul(head, secret[0]) + imul(ports, secret[2]) + imul(ports >>> 16, secret[3]) | 0;
+  sum = sum + imul(src, secret[10]) + imul(src >>> 16, secret[11]) | 0;
+  sum = sum + imul(dst, secret[18]) + imul(dst >>> 16, secret[19]) | 0;
+  if ((head & ANY_V6) !== 0) sum = sum + upperWords(key, secret) | 0;
+  sum = imul(sum ^ (sum >>> 16), 0x85ebca6b);
+  sum = imul(sum ^ (sum >>> 13), 0xc2b2ae35);
   return sum ^ (sum >>> 16);
+}
+
+/** The part of the sum that the first three words of both addresses make. */
+function upperWords(key: Uint32Array, secret: Int32Array): number {
+  let word = key[SRC];
+  let sum = imul(word, secret[4]) + imul(word >>> 16, secret[5]) | 0;
+  word = key[SRC + 1];
+  sum = sum + imul(word, secret[6]) + imul(word >>> 16, secret[7]) | 0;
+  word = key[SRC + 2];
+  sum = sum + imul(word, secret[8]) + imul(word >>> 16, secret[9]) | 0;
+  word = key[DST];
+  sum = sum + imul(word, secret[12]) + imul(word >>> 16, secret[13]) | 0;
+  word = key[DST + 1];
+  sum = sum + imul(word, secret[14]) + imul(word >>> 16, secret[15]) | 0;
+  word = key[DST + 2];
+  return sum + imul(word, secret[16]) + imul(word >>> 16, secret[17]) | 0;
 }

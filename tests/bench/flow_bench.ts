@@ -6,13 +6,14 @@
  * drawn evenly at random, the worst order there is. Writing the flow's number into the packet is part of the loop;
  * the same loop without decode and count is timed too and taken off.
  *
- *   deno run -A tests/bench/flow_bench.ts [rounds] [packets]        bun --no-install tests/bench/flow_bench.ts
+ *   deno run -A tests/bench/flow_bench.ts [rounds] [packets] [variant]
+ *   bun --no-install tests/bench/flow_bench.ts
  */
 import process from "node:process";
 import { FLOWS_MAX_DEFAULT } from "../../src/limits.ts";
 import { createBanks, FlowReader, FlowWriter } from "../../src/flow/mod.ts";
 import { decode, HASH_SECRET_WORDS, INFO, INFO_WORDS, KEY_WORDS } from "../../src/packet/mod.ts";
-import { DenseMurmurTable, DirectTable } from "./flow_variants.ts";
+import { DenseTable, DirectTable, halfSipHash, multilinear, murmur } from "./flow_variants.ts";
 
 /** What the traffic is made of. */
 export type Mix = "v4" | "v6" | "mixed";
@@ -82,8 +83,10 @@ function run(
     const start = slot * SLOT_BYTES;
     random = (Math.imul(random, 1664525) + 1013904223) | 0;
     // By the high bits: the low ones of this generator repeat soon.
-    const flow = Math.floor((random >>> 0) * flows / 2 ** 32);
+    let flow = Math.floor((random >>> 0) * flows / 2 ** 32);
     const v6 = isV6(mix, slot);
+    // Each flow keeps to one family, so that there are no more of them than said.
+    if (mix === "mixed") flow = (flow & ~1) | (v6 ? 1 : 0);
     const received = isReceived(slot);
     // The remote address's last word, and both ports.
     view.setUint32(start + (v6 ? (received ? 20 : 36) : (received ? 12 : 16)), flow);
@@ -137,22 +140,35 @@ export function bankCounter(flowsMax: number): { counter: Counter; checksum: () 
   return { counter: writer, checksum };
 }
 
+/** Counters by name: the banks, and what they were measured against. */
+function makeCounter(variant: string, flowsMax: number): ReturnType<typeof bankCounter> {
+  const checksum = () => 0;
+  switch (variant) {
+    case "banks":
+      return bankCounter(flowsMax);
+    case "multilinear":
+      return { counter: new DenseTable(flowsMax, multilinear), checksum };
+    case "halfsip":
+      return { counter: new DenseTable(flowsMax, halfSipHash), checksum };
+    case "murmur":
+      return { counter: new DenseTable(flowsMax, murmur), checksum };
+    case "direct":
+      return { counter: new DirectTable(flowsMax), checksum };
+    default:
+      throw new RangeError(`No variant "${variant}"`);
+  }
+}
+
 function main(): void {
   const [rounds = "7", packets = "2000000", variant = "banks"] = process.argv.slice(2);
   const runtime = process.versions.bun === undefined ? "Deno" : "Bun";
   console.log(`decode + count, ns per packet (${variant}, ${runtime}); median (p10 - p90)`);
   for (const mix of ["v4", "v6", "mixed"] as const) {
     for (const flows of [1, 1_000, 10_000, 60_000, 1_000_000]) {
-      const flowsMax = Math.max(FLOWS_MAX_DEFAULT, flows);
-      const made = variant === "murmur"
-        ? { counter: new DenseMurmurTable(flowsMax), checksum: () => 0 }
-        : variant === "direct"
-        ? { counter: new DirectTable(flowsMax), checksum: () => 0 }
-        : bankCounter(flowsMax);
       const result = measure(mix, flows, {
         rounds: Number(rounds),
         packets: Number(packets),
-        ...made,
+        ...makeCounter(variant, Math.max(FLOWS_MAX_DEFAULT, flows)),
       });
       const ns = result.nsPerPacket;
       const at = (part: number) => ns[Math.round((ns.length - 1) * part)].toFixed(1);

@@ -2,10 +2,21 @@
  * Layouts and hashes that the banks were measured against (docs/design/0002-flow-banks.md): the smallest tables that
  * count, without hand-over, folding or limits.
  */
-import { hashKey, KEY, KEY_DST_V6, KEY_SRC_V6, KEY_WORDS } from "../../src/packet/mod.ts";
+import {
+  HASH_SECRET_WORDS,
+  hashKey,
+  KEY,
+  KEY_DST_V6,
+  KEY_SRC_V6,
+  KEY_WORDS,
+} from "../../src/packet/mod.ts";
 
 const RECORD_WORDS = 16;
 const ANY_V6 = KEY_SRC_V6 | KEY_DST_V6;
+const SECRET = Int32Array.from(
+  { length: HASH_SECRET_WORDS },
+  (_, at) => Math.imul(at + 1, 0x9e3779b9),
+);
 
 function swap(key: Uint32Array, output: Uint32Array): void {
   output[0] = key[0];
@@ -26,12 +37,12 @@ function isKey(words: Uint32Array, word: number, key: Uint32Array): boolean {
     (words[word + 6] ^ key[6]) | (words[word + 7] ^ key[7]) | (words[word + 8] ^ key[8])) === 0;
 }
 
-/** Murmur3's mix over the key's words: faster, but collisions can be made without knowing the seed. */
-function murmur(key: Uint32Array): number {
+/** Murmur3's mix over the key's words: fast, but collisions can be made without knowing the seed. */
+export function murmur(key: Uint32Array): number {
   let hash = 0x2545f491;
   const step = (key[0] & ANY_V6) === 0 ? 4 : 1;
   let word = key[0];
-  let next: number = KEY.PORTS;
+  let next = 1;
   for (;;) {
     let mixed = Math.imul(word, 0xcc9e2d51);
     mixed = (mixed << 15) | (mixed >>> 17);
@@ -46,15 +57,57 @@ function murmur(key: Uint32Array): number {
   return hash ^ (hash >>> 16);
 }
 
-/** Index and dense records like the banks, but Murmur3's mix as hash. */
-export class DenseMurmurTable {
+/** HalfSipHash-1-3 (Linux hsiphash on 32-bit machines) over the key's words: no attack known, but one long chain. */
+export function halfSipHash(key: Uint32Array): number {
+  let v0 = SECRET[0];
+  let v1 = SECRET[1];
+  let v2 = SECRET[0] ^ 0x6c796765;
+  let v3 = SECRET[1] ^ 0x74656462;
+  const step = (key[0] & ANY_V6) === 0 ? 4 : 1;
+  let word = key[0] | 0;
+  let next = 1;
+  // One round for each word, then three with nothing to take in.
+  for (let rest = 3; rest > 0;) {
+    v3 ^= word;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= word;
+    if (next < KEY_WORDS) {
+      word = key[next] | 0;
+      next += step;
+    } else {
+      if (rest === 3) v2 ^= 0xff;
+      word = 0;
+      rest--;
+    }
+  }
+  return v1 ^ v3;
+}
+
+/** The banks' own hash, with a fixed secret. */
+export function multilinear(key: Uint32Array): number {
+  return hashKey(key, SECRET);
+}
+
+/** Index and dense records like the banks, for any hash. */
+export class DenseTable {
   readonly #words: Uint32Array;
   readonly #floats: Float64Array;
   readonly #index: Int32Array;
+  readonly #hash: (key: Uint32Array) => number;
   readonly #swapped = new Uint32Array(KEY_WORDS);
   #used = 0;
 
-  constructor(flowsMax: number) {
+  constructor(flowsMax: number, hash: (key: Uint32Array) => number) {
+    this.#hash = hash;
     const memory = new SharedArrayBuffer(flowsMax * RECORD_WORDS * 4);
     this.#words = new Uint32Array(memory);
     this.#floats = new Float64Array(memory);
@@ -77,7 +130,7 @@ export class DenseMurmurTable {
   }
 
   #find(key: Uint32Array): number {
-    const hash = murmur(key);
+    const hash = this.#hash(key);
     const mask = this.#index.length - 1;
     for (let slot = hash & mask;; slot = (slot + 1) & mask) {
       const entry = this.#index[slot];
@@ -98,7 +151,6 @@ export class DirectTable {
   readonly #words: Uint32Array;
   readonly #floats: Float64Array;
   readonly #mask: number;
-  readonly #secret = Int32Array.from({ length: 20 }, (_, at) => Math.imul(at + 1, 0x9e3779b9));
   readonly #swapped = new Uint32Array(KEY_WORDS);
 
   constructor(flowsMax: number) {
@@ -123,7 +175,7 @@ export class DirectTable {
   }
 
   #find(key: Uint32Array): number {
-    let slot = hashKey(key, this.#secret) & this.#mask;
+    let slot = multilinear(key) & this.#mask;
     for (;; slot = (slot + 1) & this.#mask) {
       const word = slot * RECORD_WORDS;
       // Both counters zero: free.
