@@ -9,6 +9,7 @@
 import type { FlowReader, FlowRow, FlowTotals as CountedTotals } from "../flow/mod.ts";
 import { addressPortText, KEY, KEY_DST_V6, KEY_SRC_V6 } from "../packet/mod.ts";
 import type { ClockPort } from "../ports.ts";
+import { WindowGrid, type WindowLabels } from "./window_grid.ts";
 
 /** Takes finished lines. */
 export interface FlowSink {
@@ -54,9 +55,7 @@ export class FlowLog {
   /** Sums over the rows taken. */
   readonly #taken = { virtual: new RowSums(), physical: new RowSums() };
   #timer: ReturnType<typeof setTimeout> | null = null;
-  /** Wall time at which the last window ended; the next begins 1 ns later. */
-  #lastEndMs = 0;
-  #startMs = 0;
+  readonly #grid: WindowGrid;
   #taking: Promise<void> = Promise.resolve();
   #writerEnded = false;
   #windows = 0;
@@ -65,28 +64,22 @@ export class FlowLog {
 
   constructor(parts: FlowLogParts) {
     this.#parts = parts;
+    this.#grid = new WindowGrid(parts.periodMs);
   }
 
   /** Begins the first window now. */
   start(): void {
-    this.#lastEndMs = Math.floor(this.#parts.clock.wallMs());
-    this.#startMs = this.#lastEndMs;
+    this.#grid.begin(this.#parts.clock.wallMs());
   }
 
   /** The data plane counted into an empty bank: the window under way must be taken when it ends. */
   counting(): void {
     if (this.#timer !== null) return;
-    const { clock, periodMs } = this.#parts;
-    const wallMs = clock.wallMs();
-    const gridMs = wallMs - (wallMs % periodMs);
-    // After idle windows, which are not written, this one still begins on the grid.
-    this.#startMs = Math.max(this.#lastEndMs, gridMs);
+    const { clock } = this.#parts;
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      const nowMs = clock.wallMs();
-      // Timers come late, never early: the window ends at the grid point that has just passed.
-      void this.#takeWindow(nowMs - (nowMs % periodMs));
-    }, gridMs + periodMs - wallMs);
+      void this.#takeWindow(this.#grid.close(clock.wallMs()));
+    }, this.#grid.open(clock.wallMs()));
   }
 
   /** Takes the last, short window. The data plane must have stopped counting. */
@@ -95,7 +88,7 @@ export class FlowLog {
     this.#timer = null;
     this.#writerEnded = true;
     const { virtual, physical, clock, warn } = this.#parts;
-    await this.#takeWindow(clock.wallMs());
+    await this.#takeWindow(this.#grid.closeLast(clock.wallMs()));
     if (this.#taken.virtual.equals(virtual) && this.#taken.physical.equals(physical)) return;
     warn("The rows of the flow log are not what was counted: this is a bug in tunlog");
   }
@@ -113,17 +106,12 @@ export class FlowLog {
   }
 
   /** One window at a time: a slow taking must not meet the next. */
-  #takeWindow(endWallMs: number): Promise<void> {
-    const startMs = this.#startMs;
-    // Whatever the wall clock did, a window does not end before it starts.
-    const endMs = Math.max(Math.floor(endWallMs), startMs);
-    this.#lastEndMs = endMs;
-    this.#startMs = endMs;
-    this.#taking = this.#taking.then(() => this.#takeNow(startMs, endMs));
+  #takeWindow(labels: WindowLabels): Promise<void> {
+    this.#taking = this.#taking.then(() => this.#takeNow(labels));
     return this.#taking;
   }
 
-  async #takeNow(startMs: number, endMs: number): Promise<void> {
+  async #takeNow({ startMs, endMs }: WindowLabels): Promise<void> {
     const { virtual, physical, wake } = this.#parts;
     if (virtual.activeIsEmpty && physical.activeIsEmpty) return;
     virtual.flip();
