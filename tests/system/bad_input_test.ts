@@ -10,10 +10,11 @@ import { type CommandResult, runSync } from "./support/command.ts";
 import { type Lab, type Namespace, withLab } from "./support/namespaces.ts";
 import { INNER, makeWire, OUTER, PORT, startPair } from "./support/pairs.ts";
 import { cannotRun, programCommand, ROOT, type Runtime } from "./support/runtimes.ts";
-import { networkState, tunnelSockets } from "./support/state.ts";
+import { networkState } from "./support/state.ts";
 import { nodeStatus } from "./support/status.ts";
 import { notOurs, REFERENCE, SUBJECT } from "./support/subjects.ts";
 import { ping, waitForPing } from "./support/traffic.ts";
+import { tunnelFiles } from "./support/tunnel_files.ts";
 import {
   makeKeyPair,
   renderConfig,
@@ -63,7 +64,7 @@ async function attempt(
   const name = options.name ?? lab.interfaceName();
   const path = writeConfig(namespace, name, options.config ?? renderConfig(goodConfig()));
   const before = networkState(namespace);
-  const socketsBefore = tunnelSockets(name);
+  const filesBefore = tunnelFiles(name);
   const argv = options.command?.(path) ?? programCommand(RUNTIME, ["up", path]);
   const child = namespace.spawn([...options.prefix ?? [], ...argv], {
     cwd: ROOT,
@@ -71,7 +72,7 @@ async function attempt(
   });
   const result = await child.waitForEnd(20_000);
   assert.equal(networkState(namespace), before, "something was left behind");
-  assert.deepEqual(tunnelSockets(name), socketsBefore);
+  assert.deepEqual(tunnelFiles(name), filesBefore);
   return result;
 }
 

@@ -13,10 +13,11 @@ import { must } from "./support/command.ts";
 import { withLab } from "./support/namespaces.ts";
 import { INNER, makeWire, OUTER, pairConfig, PORT, startPair } from "./support/pairs.ts";
 import { cannotRun, programCommand, ROOT, type Runtime } from "./support/runtimes.ts";
-import { networkState, tunnelSockets } from "./support/state.ts";
+import { networkState } from "./support/state.ts";
 import { nodeStatus } from "./support/status.ts";
 import { notOurs, REFERENCE, SUBJECT } from "./support/subjects.ts";
 import { ping, startPing, stopPing, waitForPing } from "./support/traffic.ts";
+import { tunnelFiles } from "./support/tunnel_files.ts";
 import {
   makeKeyPair,
   renderConfig,
@@ -51,7 +52,8 @@ for (const how of ["SIGTERM", "SIGINT", "down"] as const) {
       const before = networkState(left);
       const tunnel = await startTunnel(SUBJECT, left, fullConfig());
       assert.notEqual(networkState(left), before);
-      assert.equal(tunnelSockets(tunnel.name).length, 2);
+      const sockets = tunnelFiles(tunnel.name).filter((path) => path.endsWith(".sock"));
+      assert.equal(sockets.length, 2, "one for wg, one for our own commands");
 
       if (how === "down") {
         await must(programCommand(RUNTIME, ["down", tunnel.name]), { cwd: ROOT });
@@ -60,7 +62,7 @@ for (const how of ["SIGTERM", "SIGINT", "down"] as const) {
       const { code } = how === "down" ? await tunnel.process.waitForEnd() : await tunnel.stop(how);
       assert.equal(code, 0);
       assert.equal(networkState(left), before);
-      assert.deepEqual(tunnelSockets(tunnel.name), []);
+      assert.deepEqual(tunnelFiles(tunnel.name), []);
     });
   });
 }
@@ -78,7 +80,7 @@ test("node whose interface is deleted ends with one sentence, exit code 1 and no
     assert.match(stderr, new RegExp(`"${tunnel.name}"`));
     assert.doesNotMatch(stderr, /^\s+at /m, "no stack trace");
     assert.equal(networkState(left), before);
-    assert.deepEqual(tunnelSockets(tunnel.name), []);
+    assert.deepEqual(tunnelFiles(tunnel.name), []);
   });
 });
 
@@ -91,7 +93,7 @@ test("two signals at once end the node as cleanly as one", { skip }, async () =>
     const { code } = await tunnel.stop("SIGTERM");
     assert.equal(code, 0);
     assert.equal(networkState(left), before);
-    assert.deepEqual(tunnelSockets(tunnel.name), []);
+    assert.deepEqual(tunnelFiles(tunnel.name), []);
   });
 });
 
@@ -136,7 +138,7 @@ test("hook that fails ends the start and leaves nothing behind", { skip }, async
     assert.equal(code, 1);
     assert.match(stderr, /PostUp "exit 3" failed: exit code 3/);
     assert.equal(networkState(left), before);
-    assert.deepEqual(tunnelSockets(name), []);
+    assert.deepEqual(tunnelFiles(name), []);
   });
 });
 
@@ -162,7 +164,7 @@ test("start after kill -9 recovers and the next stop leaves nothing behind", { s
     const { code } = await second.stop();
     assert.equal(code, 0);
     assert.equal(networkState(wire.left), before);
-    assert.deepEqual(tunnelSockets(first.name), []);
+    assert.deepEqual(tunnelFiles(first.name), []);
   });
 });
 
@@ -172,7 +174,7 @@ test("start replaces the socket that a dead process left", { skip }, async () =>
     const name = lab.interfaceName();
     const dead = await startTunnel(REFERENCE, left, fullConfigWithoutDefault(), { name });
     await dead.kill();
-    assert.deepEqual(tunnelSockets(name).length, 1, "the socket is stale");
+    assert.deepEqual(tunnelFiles(name).length, 1, "the socket is stale");
     const tunnel = await startTunnel(SUBJECT, left, fullConfigWithoutDefault(), { name });
     assert.equal(tunnel.dumpLines()[0]![1], tunnel.publicKey);
   });

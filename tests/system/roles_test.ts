@@ -14,9 +14,10 @@ import { test } from "node:test";
 import { type Lab, type Namespace, withLab } from "./support/namespaces.ts";
 import { INNER, pairConfig, PORT } from "./support/pairs.ts";
 import { cannotRun } from "./support/runtimes.ts";
-import { networkState, tunnelSockets } from "./support/state.ts";
+import { networkState } from "./support/state.ts";
 import { notOurs, REFERENCE, SUBJECT } from "./support/subjects.ts";
 import { curlSha256, ping, startHttpServer, waitForPing } from "./support/traffic.ts";
+import { tunnelFiles } from "./support/tunnel_files.ts";
 import {
   type Implementation,
   makeKeyPair,
@@ -175,7 +176,7 @@ for (const [gateway, outer] of [[REFERENCE, 4], [SUBJECT, 4], [REFERENCE, 6]] as
       const { code } = await tunnels.client.stop();
       assert.equal(code, 0);
       assert.equal(networkState(chain.client), before);
-      assert.deepEqual(tunnelSockets(tunnels.client.name), []);
+      assert.deepEqual(tunnelFiles(tunnels.client.name), []);
     });
   });
 }

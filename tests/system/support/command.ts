@@ -36,6 +36,11 @@ const COMMAND_TIMEOUT_MS = 60_000;
 /** Output kept per stream of a long-running child; a flood of log lines must not fill the test's memory. */
 const OUTPUT_CHARS_MAX = 1_000_000;
 
+/** Deno would ask the network for a newer Deno: packets and sockets in the middle of what is being compared. */
+function environment(options: CommandOptions): Record<string, string | undefined> {
+  return { ...process.env, DENO_NO_UPDATE_CHECK: "1", ...options.env };
+}
+
 /** Returns `argv` as one line for error messages. */
 export function commandLine(argv: readonly string[]): string {
   return argv.map((word) => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`).join(" ");
@@ -46,7 +51,7 @@ export function runSync(argv: readonly string[], options: CommandOptions = {}): 
   const result = spawnSync(argv[0]!, argv.slice(1), {
     input: options.input ?? "",
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    env: { ...process.env, ...options.env },
+    env: environment(options),
     timeout: options.timeoutMs ?? COMMAND_TIMEOUT_MS,
     maxBuffer: 64 * 1024 * 1024,
     encoding: "utf8",
@@ -122,7 +127,7 @@ export class Child {
     this.#process = spawn(argv[0]!, argv.slice(1), {
       stdio: ["pipe", "pipe", "pipe"],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      env: { ...process.env, ...options.env },
+      env: environment(options),
     });
     // A child may end before it has read its input; that is its right and shows in its exit code.
     this.#process.stdin!.on("error", () => {});

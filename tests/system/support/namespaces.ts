@@ -17,9 +17,7 @@ import {
   run,
   runSync,
 } from "./command.ts";
-
-/** Directories in which tunnels of all namespaces keep their sockets; the file system is not per namespace. */
-export const SOCKET_DIRECTORIES = ["/var/run/wireguard", "/var/run/tunlog"] as const;
+import { tunnelFiles } from "./tunnel_files.ts";
 
 let labCount = 0;
 const openLabs = new Set<Lab>();
@@ -177,9 +175,7 @@ export class Lab {
       runSync(["ip", "netns", "delete", name]);
     }
     for (const name of this.#interfaceNames) {
-      for (const directory of SOCKET_DIRECTORIES) {
-        rmSync(join(directory, `${name}.sock`), { force: true });
-      }
+      for (const path of tunnelFiles(name)) rmSync(path, { force: true });
     }
     rmSync(this.directory, { recursive: true, force: true });
   }

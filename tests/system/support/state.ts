@@ -2,9 +2,7 @@
  * What a namespace looks like from outside: addresses, routes, rules, firewall, bound sockets. Two equal texts mean
  * that a node left nothing behind.
  */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { type Namespace, SOCKET_DIRECTORIES } from "./namespaces.ts";
+import type { Namespace } from "./namespaces.ts";
 import { hasCommand } from "./runtimes.ts";
 
 /** Returns the state of the namespace as text, one part after another. */
@@ -21,10 +19,4 @@ export function networkState(namespace: Namespace): string {
   ];
   return commands.map((command) => `# ${command.join(" ")}\n${namespace.mustSync(command)}`)
     .join("");
-}
-
-/** Returns the sockets of a tunnel that exist, as paths; none = it is gone. */
-export function tunnelSockets(name: string): string[] {
-  return SOCKET_DIRECTORIES.map((directory) => join(directory, `${name}.sock`))
-    .filter((path) => existsSync(path));
 }
