@@ -45,6 +45,7 @@ export class AllowedIps {
   #used = 1;
   /** First of the freed nodes, chained by CHILD; 0 = none. */
   #free = 0;
+  #nodeCount = 0;
   #count = 0;
   /** The prefix at hand: what #load made of an AllowedIp. */
   readonly #key = new Int32Array(4);
@@ -52,6 +53,11 @@ export class AllowedIps {
   /** Prefixes in the table. */
   get count(): number {
     return this.#count;
+  }
+
+  /** Nodes that they take, forks included: less than twice as many. */
+  get nodeCount(): number {
+    return this.#nodeCount;
   }
 
   /** Owner of the IPv4 address at `offset` (4 bytes there), or NO_OWNER. */
@@ -292,6 +298,7 @@ export class AllowedIps {
     let node = this.#free;
     if (node !== 0) this.#free = this.#nodes[(node << NODE_SHIFT) + NODE.CHILD];
     else node = this.#used++;
+    this.#nodeCount++;
     const at = node << NODE_SHIFT;
     for (let word = 0; word < 4; word++) this.#nodes[at + word] = words[offset + word];
     maskWords(this.#nodes, at, bits);
@@ -303,6 +310,7 @@ export class AllowedIps {
   }
 
   #release(node: number): void {
+    this.#nodeCount--;
     this.#nodes[(node << NODE_SHIFT) + NODE.CHILD] = this.#free;
     this.#free = node;
   }

@@ -18,8 +18,6 @@ import type { Timing } from "./timing.ts";
 const NUMBER = { BIRTH_MS: 0, COUNTER: 1, REMOTE_INDEX: 2 } as const;
 
 const WORD = 2 ** 32;
-/** Counters are exact below 2^53: high words from here on are refused. See DEFAULT_TIMING. */
-const COUNTER_HI_END = 2 ** 21;
 
 /** Whom a session is with and how it came about. */
 export interface SessionOptions {
@@ -106,9 +104,10 @@ export class Session {
    */
   open(buffer: NativeBuffer, offset: number, length: number): number {
     if (this.isExpired()) return RECEIVE.EXPIRED_SESSION;
-    const counterHi = buffer.view.getUint32(offset + DATA.COUNTER_HI, true);
-    if (counterHi >= COUNTER_HI_END) return RECEIVE.EXPIRED_SESSION;
-    const counter = counterHi * WORD + buffer.view.getUint32(offset + DATA.COUNTER_LO, true);
+    const { view } = buffer;
+    // From 2^53 on it is rounded, but not to below the limit, which is less than that. See DEFAULT_TIMING.
+    const counter = view.getUint32(offset + DATA.COUNTER_HI, true) * WORD +
+      view.getUint32(offset + DATA.COUNTER_LO, true);
     if (counter >= this.#timing.rejectAfterMessages) return RECEIVE.EXPIRED_SESSION;
     // Looked at before the message is authentic, for it is far cheaper; marked only after.
     if (!this.#received.isNew(counter)) return RECEIVE.REPLAY;

@@ -127,6 +127,7 @@ test("AllowedIps uses the places of removed prefixes again", () => {
     for (let host = 0; host < 200; host++) table.add(v4(host * 977, 32), host & 3);
     for (let owner = 0; owner < 4; owner++) table.removeAll(owner);
     assert.equal(table.count, 0);
+    assert.equal(table.nodeCount, 0);
   }
   assert.equal(find4(table, 977), NO_OWNER);
 });
@@ -172,6 +173,8 @@ test("AllowedIps equals its twin under random changes", () => {
           twin.removeAll(by);
         }
         assert.equal(table.count, twin.entries.length);
+        // A node per prefix, and a fork where two part: never one that is of no use.
+        assert.ok(table.nodeCount < Math.max(1, 2 * table.count), `${table.nodeCount} nodes`);
       }
       for (const [, { family, addressWords }] of steps) {
         for (const flip of [0, 1, 0x100]) {

@@ -205,12 +205,14 @@ test("configure() removes a peer with all that was its own", () => {
 test("configure() gives the slot of a removed peer to the next", () => {
   const { wireguard, setPeer } = node();
   for (let number = 2; number < 6; number++) setPeer({ publicKey: key(number) });
+  setPeer({ publicKey: key(3), allowedIps: [allowed4(0, 0)] });
   const { slot } = wireguard.peerByKey(key(3))!;
   setPeer({ publicKey: key(3), remove: true });
   setPeer({ publicKey: key(9), allowedIps: [allowed4(5, 32)] });
   assert.equal(wireguard.peerByKey(key(9))!.slot, slot);
   assert.equal(wireguard.peer(slot), wireguard.peerByKey(key(9)));
   assert.equal(route(wireguard, 5)!.slot, slot);
+  assert.equal(route(wireguard, 6), null, "the removed peer's prefix");
   assert.deepEqual([...wireguard.peers()].map((peer) => peer.publicKey[3]), [2, 4, 5, 9]);
 });
 

@@ -227,6 +227,24 @@ test("both ends initiate at once and lose messages: it still converges", () => {
   }
 });
 
+test("a handshake that ends in either role ends the other", () => {
+  const { lab, a, b, find } = tapped();
+  // b's response to a's initiation is held back; b's own handshake comes about.
+  let held: Uint8Array | null = null;
+  lab.network.filter = ({ payload }) => {
+    if (payload[0] !== RESPONSE || held !== null) return true;
+    held = payload;
+    return false;
+  };
+  lab.send(a, b);
+  lab.run(1);
+  lab.send(b, a);
+  lab.run(1_000);
+  assert.equal(a.delivered.size + b.delivered.size, 2);
+  assert.deepEqual(held, find(b, RESPONSE));
+  assert.equal(inject(a, held!), RECEIVE.HANDSHAKE_INVALID);
+});
+
 // ---- Replay and forgery -------------------------------------------------------------------------------------------
 
 test("an initiation that is played back is refused and moves nothing", () => {
@@ -392,7 +410,20 @@ test("a new local address alone is not roaming", () => {
   assert.equal(b.peerOf(a).roams, 0);
 });
 
-test("the local address is forgotten when a handshake goes unanswered", () => {
+test("the local address is forgotten when an initiation is repeated", () => {
+  const { lab, a, b } = tapped();
+  lab.send(a, b);
+  lab.run(200_000);
+  const local = (): Uint32Array => a.peerOf(b).endpoint.slice(ENDPOINT.LOCAL_ADDRESS);
+  lab.network.faults.lossRate = 1;
+  lab.send(a, b);
+  lab.run(4_900);
+  assert.ok(local().some((word) => word !== 0));
+  lab.run(600);
+  assert.ok(local().every((word) => word === 0));
+});
+
+test("the local address is forgotten when data goes unanswered", () => {
   const { lab, a, b } = tapped();
   lab.send(a, b);
   lab.run(1_000);

@@ -199,6 +199,11 @@ test("Noise refuses an initiation in which any bit is turned", () => {
   eachFlip(sides.initiation, INITIATION.EPHEMERAL, INITIATION.MAC1, (flipped) => {
     // The top bit of a point is no part of it (RFC 7748 §5), but it is hashed.
     assert.ok(!sides.open(flipped));
+    const { noise, opened, responder } = sides;
+    const isBeforeTimestamp = flipped.some((byte, index) =>
+      index < INITIATION.TIMESTAMP && byte !== sides.initiation[index]
+    );
+    assert.equal(noise.openInitiation(opened, flipped, responder), !isBeforeTimestamp);
   });
   assert.ok(sides.open());
 });
