@@ -46,7 +46,6 @@ import {
 import type { FlowWriter } from "../flow/mod.ts";
 import {
   COUNTER_BY_RECEIVE,
-  MESSAGE,
   type Peer,
   RECEIVE,
   RECEIVE_REJECTED,
@@ -103,6 +102,8 @@ export class DataPlane implements WireGuardEvents {
   readonly #send4: SendQueue;
   readonly #send6: SendQueue;
   #controlSlotsUsed = 0;
+  /** Handshake messages with a right mac1 in the receive batch under way. */
+  #handshakes = 0;
 
   readonly #key = new Uint32Array(KEY_WORDS);
   readonly #info = new Uint32Array(INFO_WORDS);
@@ -306,19 +307,12 @@ export class DataPlane implements WireGuardEvents {
     const batch = this.#udpBatch;
     // Errors of a UDP socket are of the moment (an ICMP answer, memory pressure): the next wait shows what lasts.
     const count = port === null ? 0 : port.receive(batch);
-    if (count >= HANDSHAKES_PER_BATCH_MAX) this.#judgeLoad(count);
+    this.#handshakes = 0;
     for (let index = 0; index < count; index++) this.#incoming(index);
-  }
-
-  /** Many handshakes in one batch mean that proving ownership of the source address must come first (cookies). */
-  #judgeLoad(count: number): void {
-    const { buffer, offset, length } = this.#udpBatch;
-    let handshakes = 0;
-    for (let index = 0; index < count; index++) {
-      if (length[index] === UDP_TRUNCATED) continue;
-      if (buffer.bytes[offset[index]!] === MESSAGE.INITIATION) handshakes++;
+    // A full batch says that more waits. If much of it was key agreement, proof of the source address must come first.
+    if (count === batch.capacity && this.#handshakes >= HANDSHAKES_PER_BATCH_MAX) {
+      this.#wireguard.setUnderLoad(true, this.#nowMs);
     }
-    if (handshakes >= HANDSHAKES_PER_BATCH_MAX) this.#wireguard.setUnderLoad(true, this.#nowMs);
   }
 
   /** One datagram of the receive batch. */
@@ -340,6 +334,7 @@ export class DataPlane implements WireGuardEvents {
       endpointWord,
       this.#result,
     );
+    if (isHandshake(status)) this.#handshakes++;
     if (status >= RECEIVE_REJECTED) {
       this.#counters.add(COUNTER_BY_RECEIVE[status]!, 1, length);
       return;
@@ -399,4 +394,10 @@ export class DataPlane implements WireGuardEvents {
   sessionFailed(peer: Peer): void {
     this.#staged.clear(peer.slot, this.#dropFailed);
   }
+}
+
+/** Whether it was a handshake message that strangers cannot make without our public key: one with a right mac1. */
+function isHandshake(status: number): boolean {
+  return status === RECEIVE.HANDSHAKE ||
+    (status > RECEIVE.MAC_INVALID && status < RECEIVE.UNKNOWN_SESSION);
 }

@@ -10,7 +10,12 @@ import { ERRNO } from "../../../src/errors.ts";
 import { createBanks, FlowReader, FlowWriter } from "../../../src/flow/mod.ts";
 import { DataPlane } from "../../../src/node/data_plane.ts";
 import { endpointWords } from "../../../src/node/config_values.ts";
-import { HASH_SECRET_WORDS, parseAddress, parsePrefix } from "../../../src/packet/mod.ts";
+import {
+  createBatch,
+  HASH_SECRET_WORDS,
+  parseAddress,
+  parsePrefix,
+} from "../../../src/packet/mod.ts";
 import {
   memoryBuffer,
   MemoryClock,
@@ -296,28 +301,47 @@ test("DataPlane drops datagrams of strangers without a trace but the counter", (
   stranger.dataPlane.step(0);
   run(10);
   assert.equal(b.counters.value("inUnknownPeer").packets, 1);
-  const junk = memoryBuffer(2048);
   for (let count = 0; count < 200; count++) {
-    const length = random.below(200);
-    for (let at = 0; at < length; at++) junk.bytes[at] = random.below(256);
-    if (count % 2 === 0) junk.bytes.set([1 + (count % 8) / 2, 0, 0, 0]);
-    const batch = {
-      buffer: junk,
-      capacity: 1,
-      slotBytes: 2048,
-      headroomBytes: 0,
-      count: 1,
-      offset: new Uint32Array(1),
-      length: Uint32Array.of(length),
-      segmentBytes: new Uint32Array(1),
-      endpoint: endpointWords(4, parseAddress("192.0.2.2")!.addressWords, PORT, 0),
-    };
-    stranger.udp.send(batch, 0);
+    const bytes = Uint8Array.from({ length: random.below(200) }, () => random.below(256));
+    if (count % 2 === 0) bytes.set([1 + (count % 8) / 2, 0, 0, 0].slice(0, bytes.length));
+    sendRaw(stranger.udp, bytes);
   }
   run(20);
   assert.ok(b.counters.value("inMalformed").packets > 50);
   assert.equal(JSON.stringify(b.wireguard.snapshot()), before);
   assertConserved(b);
+});
+
+/** Sends `bytes` from a socket to the end that lab() calls `b`. */
+function sendRaw(from: MemoryUdp, bytes: Uint8Array): void {
+  const buffer = memoryBuffer(Math.max(1, bytes.length));
+  buffer.bytes.set(bytes);
+  const batch = createBatch(buffer, {
+    capacity: 1,
+    slotBytes: buffer.bytes.length,
+    headroomBytes: 0,
+  });
+  batch.count = 1;
+  batch.length[0] = bytes.length;
+  batch.endpoint.set(endpointWords(4, parseAddress("192.0.2.2")!.addressWords, PORT, 0));
+  from.send(batch, 0);
+}
+
+test("DataPlane asks nobody for a cookie because of initiations with a wrong mac1", () => {
+  const { b, clock, network, random, run } = lab({ seed: 9 });
+  const stranger = new End(clock, network, "192.0.2.66", 64);
+  stranger.meet(b, ["10.0.0.2/32"], true);
+  for (let count = 0; count < 256; count++) {
+    const bytes = Uint8Array.from({ length: 148 }, () => random.below(256));
+    bytes.set([1, 0, 0, 0]);
+    sendRaw(stranger.udp, bytes);
+  }
+  stranger.inject(packet("10.0.0.1", "10.0.0.2", 60));
+  stranger.dataPlane.step(0);
+  run(20);
+  assert.equal(b.counters.value("inMacInvalid").packets, 256);
+  assert.equal(b.counters.value("inCookieRequired").packets, 0);
+  assert.equal(b.counters.value("inUnknownPeer").packets, 1);
 });
 
 test("DataPlane joins later fragments to the flow of the first", () => {
