@@ -366,7 +366,6 @@ export class WireGuard {
     let peer = this.peerByKey(change.publicKey);
     if (change.remove === true) {
       if (peer !== null) this.#removePeer(peer);
-      if (peer !== null) moved.delete(peer);
       return;
     }
     if (peer === null) {

@@ -316,6 +316,19 @@ test("a new private key ends all sessions and makes new ones", () => {
   assert.ok(b.delivered.has(id));
 });
 
+test("under a new private key nothing begins by itself that was waited for under the old one", () => {
+  const { lab, a, b } = WireGuardLab.pair();
+  lab.send(a, b);
+  lab.run(1_000);
+  // Data that b's answer is awaited for.
+  lab.send(a, b);
+  a.wireguard.configure({ privateKey: key(77) }, lab.nowMs, lab.wallMs);
+  let sent = 0;
+  lab.tap = ({ from }) => sent += from === a ? 1 : 0;
+  lab.run(600_000);
+  assert.equal(sent, 0);
+});
+
 test("the same private key again changes nothing", () => {
   const { lab, a, b } = WireGuardLab.pair();
   lab.send(a, b);

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { RECEIVE, SEAL } from "../../../src/wireguard/mod.ts";
 import {
+  labBuffer,
   type LabNode,
   type LabOptions,
   type Tapped,
@@ -309,6 +310,27 @@ test("initiations are repeated after 5 s and up to 333 ms, for 90 s, and then no
   assert.ok(sent.length === 17 || sent.length === 18, `${sent.length} initiations`);
   assert.deepEqual([a.failed.length, a.droppedPackets, a.waitingPackets], [1, 1, 0]);
   assert.equal(lab.nextMs, Infinity);
+});
+
+test("a response that comes after the attempts were given up is refused", () => {
+  const { lab, a, b } = WireGuardLab.pair({ faults: { delayMs: DELAY_MS } });
+  const held: Uint8Array[] = [];
+  lab.network.filter = ({ payload }) => {
+    if (payload[0] === RESPONSE) held.push(payload);
+    return payload[0] === INITIATION;
+  };
+  lab.send(a, b);
+  lab.run(100_000);
+  assert.equal(a.failed.length, 1);
+  const buffer = labBuffer(256);
+  assert.ok(held.length > 10);
+  for (const response of held) {
+    buffer.bytes.set(response);
+    assert.equal(
+      a.take(buffer, 0, response.length, b.endpoint, 0),
+      RECEIVE.HANDSHAKE_INVALID,
+    );
+  }
 });
 
 test("each packet that wants a session extends the attempts", () => {
