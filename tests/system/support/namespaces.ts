@@ -4,7 +4,7 @@
  * In: labels and addresses. Out: namespaces in which commands run. All effects are `ip` child processes; the test's
  * own process never changes its namespace. Needs root.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -97,7 +97,7 @@ export interface LinkEnd {
 /** All that one test made. */
 export class Lab {
   /** Distinguishes this lab's names from those of all others on the machine. */
-  readonly id = `${process.pid.toString(36)}${(labCount++).toString(36)}`;
+  readonly id = `${process.pid.toString(36)}-${(labCount++).toString(36)}`;
   /** For configuration files, captures and downloads. Removed with the lab. */
   readonly directory = mkdtempSync(join(tmpdir(), "tunlog-system-"));
   #namespaces: Namespace[] = [];
@@ -167,13 +167,7 @@ export class Lab {
   close(): void {
     openLabs.delete(this);
     for (const child of this.#children) child.signal("SIGKILL");
-    for (const { name } of this.#namespaces) {
-      // Whatever else still runs in a namespace that we made was started by a child of ours.
-      for (const pid of runSync(["ip", "netns", "pids", name]).stdout.split("\n")) {
-        if (pid.trim() !== "") runSync(["kill", "-KILL", pid.trim()]);
-      }
-      runSync(["ip", "netns", "delete", name]);
-    }
+    for (const { name } of this.#namespaces) deleteNamespace(name);
     for (const name of this.#interfaceNames) {
       for (const path of tunnelFiles(name)) rmSync(path, { force: true });
     }
@@ -187,12 +181,29 @@ export class Lab {
   }
 }
 
-let signalsTrapped = false;
+/** Deletes a namespace that tests made, and ends what runs in it: nothing but children of those tests. */
+function deleteNamespace(name: string): void {
+  for (const pid of runSync(["ip", "netns", "pids", name]).stdout.split("\n")) {
+    if (pid.trim() !== "") runSync(["kill", "-KILL", pid.trim()]);
+  }
+  runSync(["ip", "netns", "delete", name]);
+}
 
-/** SIGINT and SIGTERM of the test runner must not leave namespaces behind. */
-function trapSignals(): void {
-  if (signalsTrapped) return;
-  signalsTrapped = true;
+/** A test run that was killed could not clear up: the next one does. Labs name the process that made them. */
+function sweepDeadLabs(): void {
+  for (const { name } of JSON.parse(mustSync(["ip", "-j", "netns", "list"]) || "[]")) {
+    const owner = /^tl-([0-9a-z]+)-/.exec(name);
+    if (owner !== null && !existsSync(`/proc/${parseInt(owner[1]!, 36)}`)) deleteNamespace(name);
+  }
+}
+
+let isPrepared = false;
+
+/** Once a process: SIGINT and SIGTERM of the test runner must not leave namespaces behind. */
+function prepare(): void {
+  if (isPrepared) return;
+  isPrepared = true;
+  sweepDeadLabs();
   for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     process.on(name, () => {
       for (const lab of openLabs) lab.close();
@@ -206,7 +217,7 @@ function trapSignals(): void {
  * children is printed: the failure itself rarely says why.
  */
 export async function withLab(body: (lab: Lab) => Promise<void>): Promise<void> {
-  trapSignals();
+  prepare();
   const lab = Lab.open();
   try {
     await body(lab);
