@@ -141,3 +141,25 @@ export class Counters {
     >;
   }
 }
+
+// ---- What the flow log reports ------------------------------------------------------------------------------------
+
+/**
+ * Classes of traffic, by number (netlog's CLASS). The last is what the UDP side counted; the others together are what
+ * the TUN side counted.
+ */
+export const CLASS_NAMES = ["virtual", "subnet", "exit", "unknown", "physical"] as const;
+
+/** Name of a class. */
+export type ClassName = (typeof CLASS_NAMES)[number];
+
+/** Packets and bytes by direction: tx was sent into the tunnel or to a peer, rx came out of it or from a peer. */
+export interface TrafficSums {
+  readonly txPackets: bigint;
+  readonly txBytes: bigint;
+  readonly rxPackets: bigint;
+  readonly rxBytes: bigint;
+}
+
+/** Traffic of each class. */
+export type ClassSums = Readonly<Record<ClassName, TrafficSums>>;

@@ -143,3 +143,29 @@ export const HANDSHAKES_PER_BATCH_MAX = 32;
 export const RESOLVE_RETRY_MS_MIN = 2_000;
 /** Longest wait: a name that comes back is used within two minutes. */
 export const RESOLVE_RETRY_MS_MAX = 120_000;
+
+// ---- Flow log ---------------------------------------------------------------------------------------------------
+
+/** Bytes of one message: the most that log servers promise to take as one entry (tailscale logtail maxSize). */
+export const MESSAGE_BYTES_MAX = 262_144;
+/**
+ * Rows of one window, both devices together; what comes beyond is folded into one row per device. More than a bank
+ * of FLOWS_MAX_MAX with its folded rows and a bank of physical rows hold, so that only foreign devices meet it.
+ */
+export const WINDOW_ROWS_MAX = 10_000_000;
+/** Versions of the route maps remembered at once, the current one included: one bit each in 15 (netlog/classify.ts). */
+export const ROUTE_VERSIONS_MAX = 15;
+/** Overlay ranges and exceptions together. */
+export const OVERLAY_RANGES_MAX = 1_024;
+/** A node as JSON inside a message; one that is longer is written by its id alone. */
+export const NODE_BYTES_MAX = 16_384;
+/** Characters of a node's id; a WireGuard key has 44. */
+export const NODE_ID_CHARS_MAX = 256;
+/** Bytes kept free in each message for the members that say what the original's cannot (netlog/schema.ts). */
+export const EXTENSION_BYTES_MAX = 448;
+/** Pieces of pseudonyms remembered: 65,536 take about 10 MB, in exit mode `keyed` only. */
+export const EXIT_PRF_CACHE_MAX = 65_536;
+/** The flow log's own totals are due this long after the first window that they tell of. */
+export const REPORT_PERIOD_MS = 60_000;
+/** JSON values inside one another in a message that is read; the original's has four. */
+export const JSON_DEPTH_MAX = 64;

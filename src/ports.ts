@@ -139,6 +139,15 @@ export interface ClockPort {
   wallMs(): number;
 }
 
+/** Timers of an event loop; in tests they run under virtual time. */
+export interface TimerPort {
+  /**
+   * Has `run` called once, not before `delayMs` have passed.
+   * @returns Cancels it; harmless when it has run.
+   */
+  schedule(delayMs: number, run: () => void): () => void;
+}
+
 /** One AEAD key, expanded once: ChaCha20-Poly1305 (RFC 8439) with WireGuard's nonce (4 zero bytes, LE64 counter). */
 export interface AeadKey {
   /**

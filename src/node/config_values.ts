@@ -213,3 +213,53 @@ export function quote(text: string): string {
     : printable;
   return `"${clipped}"`;
 }
+
+// ---- The flow log's delivery ------------------------------------------------------------------------------------
+
+/** Reads a collector's base URL; without slash, query or fragment at its end, because paths are put behind it. */
+export function parseCollectorUrl(text: string): URL | undefined {
+  if (!URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  const isHttp = url.protocol === "http:" || url.protocol === "https:";
+  if (!isHttp || url.hostname === "" || url.search !== "" || url.hash !== "") return undefined;
+  return url.username === "" && url.password === "" ? url : undefined;
+}
+
+/** Reads the name of a collection (SPEC section 3). */
+export function parseCollection(text: string): string | undefined {
+  return /^[a-zA-Z0-9_.-]{1,253}$/.test(text) ? text : undefined;
+}
+
+/** Where what outlives a run is kept; null = nowhere, in memory only. */
+export type StateDirectory = string | null;
+
+/** Reads a directory: an absolute path, or `none`. */
+export function parseStateDirectory(text: string): StateDirectory | undefined {
+  if (text === "none") return null;
+  return text.startsWith("/") && !text.includes("\0") ? text : undefined;
+}
+
+const BYTE_UNITS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+
+/** Reads an amount of bytes such as `256M`. */
+export function parseByteCount(text: string, min: number, max: number): number | undefined {
+  const match = /^([1-9][0-9]{0,12})([KMG]?)$/.exec(text);
+  if (match === null) return undefined;
+  const bytes = Number(match[1]) * BYTE_UNITS[match[2]!]!;
+  return bytes >= min && bytes <= max ? bytes : undefined;
+}
+
+/** Reads a log id: 64 hexadecimal digits, not all zero. */
+export function parseLogId(text: string): string | undefined {
+  return /^[0-9a-fA-F]{64}$/.test(text) && !/^0+$/.test(text) ? text.toLowerCase() : undefined;
+}
+
+/** Reads a word out of a list. */
+export function parseWord<T extends string>(words: readonly T[]): (text: string) => T | undefined {
+  return (text) => words.find((word) => word === text.toLowerCase());
+}
+
+/** Reads an overlay range, an exception with `!` in front; the form is checked, the text is kept. */
+export function parseOverlayRange(text: string): string | undefined {
+  return parsePrefix(text.replace(/^!/, "")) === null ? undefined : text;
+}

@@ -2,7 +2,7 @@
  * A clock that stands still until it is told to move, and runs what falls due on the way.
  * In: advance(). Out: ClockPort, and scheduled tasks called in order of their time, then of their scheduling.
  */
-import type { ClockPort } from "../ports.ts";
+import type { ClockPort, TimerPort } from "../ports.ts";
 
 /** 2026-01-01T00:00:00Z: on the grid of any window length in use. */
 const WALL_MS_START = 1_767_225_600_000;
@@ -18,7 +18,7 @@ interface Task {
 }
 
 /** Virtual time. */
-export class MemoryClock implements ClockPort {
+export class MemoryClock implements ClockPort, TimerPort {
   #nowMs: number;
   #wallOffsetMs: number;
   /** Sorted by dueMs; equal ones in order of scheduling. */

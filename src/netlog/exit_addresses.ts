@@ -1,0 +1,53 @@
+/**
+ * What stands for an address in exit rows, by the exit mode, once per address.
+ *
+ * In: numbers of an AddressTable. Out: numbers of the same table, new addresses being entered where the mode makes some.
+ */
+import { ADDRESS_WORDS } from "../packet/mod.ts";
+import { type AddressTable, NO_ADDRESS } from "./address_table.ts";
+import { type ExitPolicy, Pseudonyms, truncateAddress } from "./exit_mode.ts";
+
+/** See file header. */
+export class ExitAddresses {
+  readonly #policy: ExitPolicy;
+  readonly #pseudonyms: Pseudonyms | null;
+  readonly #words = new Uint32Array(ADDRESS_WORDS);
+  /** By number: what stands for it, + 1; 0 = not yet asked. */
+  #replacements = new Uint32Array(0);
+
+  constructor(policy: ExitPolicy) {
+    this.#policy = policy;
+    this.#pseudonyms = policy.mode === "keyed" ? new Pseudonyms(policy.prf) : null;
+  }
+
+  /** Begins a window with the addresses numbered below `count`. */
+  begin(count: number): void {
+    const room = this.#replacements.length;
+    if (count > room || room > Math.max(count * 4, 1 << 16)) {
+      this.#replacements = new Uint32Array(count);
+    } else this.#replacements.fill(0, 0, count);
+  }
+
+  /** Number of what stands for address `number`. @param isNode Whether a known node has it. */
+  replacement(addresses: AddressTable, number: number, isNode: boolean): number {
+    const known = this.#replacements[number];
+    if (known !== 0) return known - 1;
+    const replacement = this.#find(addresses, number, isNode);
+    this.#replacements[number] = replacement + 1;
+    return replacement;
+  }
+
+  #find(addresses: AddressTable, number: number, isNode: boolean): number {
+    const { mode } = this.#policy;
+    if (number === NO_ADDRESS || mode === "zero") return NO_ADDRESS;
+    if (mode === "full" || isNode) return number;
+    const family = addresses.family(number);
+    if (mode === "node" || family === 0) return NO_ADDRESS;
+    const words = this.#words;
+    const start = number * ADDRESS_WORDS;
+    for (let word = 0; word < ADDRESS_WORDS; word++) words[word] = addresses.words[start + word];
+    if (this.#pseudonyms === null) truncateAddress(words, family);
+    else this.#pseudonyms.replace(words, family);
+    return addresses.number(words, 0, family === 6);
+  }
+}
