@@ -7,7 +7,7 @@
  * netlog and gap.ts the only place that knows names on the wire.
  */
 import { findMember, type JsonMemberPlace } from "./json.ts";
-import { timeText } from "./time.ts";
+import { timeText } from "../time_text.ts";
 
 /** Longest JSON object; a longer one is replaced by an error. The service itself takes twice as much (SPEC 2.5). */
 export const ENTRY_BYTES_MAX = 262_144;

@@ -10,7 +10,7 @@
  * so it stands alone, and a reader that has it under its (procId, seq) takes it off the sums.
  */
 import type { TrafficSums } from "../counters.ts";
-import { parseTime, timeText } from "./time.ts";
+import { parseTime, timeText } from "../time_text.ts";
 
 /**
  * Why entries were lost. `full`: over the spool's limit. `memory`: over the limit of what is kept while the disk
@@ -203,8 +203,8 @@ function parseRange(value: unknown): LostRange {
     firstSeq: Number(integer(value, "firstSeq")),
     lastSeq: Number(integer(value, "lastSeq")),
     entries: Number(integer(value, "entries")),
-    startNs: parseTime(field(value, "start")),
-    endNs: parseTime(field(value, "end")),
+    startNs: timeOf(value, "start"),
+    endNs: timeOf(value, "end"),
     sums: field(value, "unknown") === true ? null : {
       txPackets: integer(value, "txPkts"),
       txBytes: integer(value, "txBytes"),
@@ -213,6 +213,17 @@ function parseRange(value: unknown): LostRange {
     },
     offered: field(value, "offered") === true,
   };
+}
+
+function timeOf(value: unknown, name: string): bigint {
+  const member = field(value, name);
+  const ns = typeof member === "string" ? parseTime(member) : null;
+  if (ns === null) {
+    throw new SyntaxError(
+      `Cannot read gap record: "${name}" is ${JSON.stringify(member)}, must be a time`,
+    );
+  }
+  return ns;
 }
 
 function field(value: unknown, name: string): unknown {

@@ -59,4 +59,3 @@ export {
   type UploadDecision,
   type UploadOutcome,
 } from "./retry.ts";
-export { parseTime, timeText } from "./time.ts";

@@ -41,4 +41,3 @@ export {
   type NodeInfo,
   writeMessage,
 } from "./schema.ts";
-export { msOfNs, NS_PER_MS, nsOfWallMs, parseTime, timeText } from "./time_text.ts";

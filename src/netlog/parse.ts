@@ -17,7 +17,7 @@ import {
   type NodeInfo,
   WIRE,
 } from "./schema.ts";
-import { parseTime } from "./time_text.ts";
+import { parseTime } from "../time_text.ts";
 
 type Members = Readonly<Record<string, ExactJson | undefined>>;
 

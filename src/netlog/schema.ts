@@ -7,7 +7,7 @@
  */
 import { type Count, COUNT_MAX, type Counts } from "./counts.ts";
 import type { ExitMode } from "./exit_mode.ts";
-import { timeText } from "./time_text.ts";
+import { timeText } from "../time_text.ts";
 
 /** Names of members on the wire, by our own words. */
 export const WIRE = {
