@@ -1,5 +1,9 @@
-/** Sums by class, as messages, sinks and self-reports need them. */
-import { CLASS_NAMES, type ClassName } from "../counters.ts";
+/**
+ * Sums by class, as messages, sinks and self-reports need them.
+ *
+ * In: counts, by class. Out: exact sums. Not here: which row is of which class (classify.ts).
+ */
+import { CLASS_NAMES, type ClassName, type ClassSums } from "../counters.ts";
 import { CLASS } from "./classify.ts";
 import { type Counts, CountsSum } from "./counts.ts";
 
@@ -25,6 +29,20 @@ export class ClassTotals {
       if (code !== CLASS.PHYSICAL) sum.addCounts(counts);
     }
     return sum.value();
+  }
+
+  /** The sums as they are now, by name and as bigints. */
+  sums(): ClassSums {
+    const entries = CLASS_NAMES.map((className) => {
+      const { txPackets, txBytes, rxPackets, rxBytes } = this.of(className);
+      return [className, {
+        txPackets: BigInt(txPackets),
+        txBytes: BigInt(txBytes),
+        rxPackets: BigInt(rxPackets),
+        rxBytes: BigInt(rxBytes),
+      }];
+    });
+    return Object.fromEntries(entries);
   }
 
   /** Adds another's sums. */
