@@ -155,8 +155,8 @@ export const MESSAGE_BYTES_MAX = 262_144;
 export const WINDOW_ROWS_MAX = 10_000_000;
 /** Versions of the route maps remembered at once, the current one included: one bit each in 15 (netlog/classify.ts). */
 export const ROUTE_VERSIONS_MAX = 15;
-/** Overlay ranges and exceptions together. */
-export const OVERLAY_RANGES_MAX = 1_024;
+/** Overlay ranges and exceptions together: four for each of PEERS_MAX peers. */
+export const OVERLAY_RANGES_MAX = 262_144;
 /** A node as JSON inside a message; one that is longer is written by its id alone. */
 export const NODE_BYTES_MAX = 16_384;
 /** Characters of a node's id; a WireGuard key has 44. */
@@ -165,7 +165,40 @@ export const NODE_ID_CHARS_MAX = 256;
 export const EXTENSION_BYTES_MAX = 448;
 /** Pieces of pseudonyms remembered: 65,536 take about 10 MB, in exit mode `keyed` only. */
 export const EXIT_PRF_CACHE_MAX = 65_536;
+/** A window's length is stated when it differs by more from what its labels say; timers are late by a few ms. */
+export const WINDOW_LENGTH_TOLERANCE_MS = 100;
 /** The flow log's own totals are due this long after the first window that they tell of. */
 export const REPORT_PERIOD_MS = 60_000;
 /** JSON values inside one another in a message that is read; the original's has four. */
 export const JSON_DEPTH_MAX = 64;
+
+/** Bytes that wait for upload unless configured: a node of 1,000 flows a window fills them in about three hours. */
+export const SPOOL_BYTES_DEFAULT = 256 * 1024 * 1024;
+/** Fewest that hold a few messages of full length. */
+export const SPOOL_BYTES_MIN = 4 * 1024 * 1024;
+/** Most. */
+export const SPOOL_BYTES_MAX = 64 * 1024 * 1024 * 1024;
+
+// ---- Spool ----------------------------------------------------------------------------------------------------------
+
+/** A spool is cut into at least so many segments, for the oldest goes at once when it is full. */
+export const SPOOL_SEGMENTS_MIN = 16;
+/** And at most so many full ones, for the state file names each. */
+export const SPOOL_SEGMENTS_MAX = 256;
+/** Length of a segment where both allow it. */
+export const SPOOL_SEGMENT_BYTES = 16 * 1024 * 1024;
+/** Longest entry with its metadata that a spool takes; a message's MESSAGE_BYTES_MAX and its metadata stay below. */
+export const SPOOL_ENTRY_BYTES_MAX = 300_000;
+/** What is kept in memory while the disk fails: an hour at 10 KiB per window. */
+export const SPOOL_MEMORY_BYTES_MAX = 8 * 1024 * 1024;
+/** Refused entries kept beside the spool, in each of two files. */
+export const SPOOL_REFUSED_BYTES_MAX = 4 * 1024 * 1024;
+/** How long a gap record waits that the collector refused: it is the only news of a loss, so it is tried for ever. */
+export const GAP_HOLD_OFF_MS = 600_000;
+/**
+ * Losses told apart in one gap record: 128 entries of one batch that may have arrived are named singly, and 16 others. Each
+ * takes up to 1,100 bytes, so that a record stays below MESSAGE_BYTES_MAX.
+ */
+export const GAP_RANGES_MAX = 144;
+/** One of two places of the state file: three gap records (losses, two frozen) and the list of segments fit. */
+export const SPOOL_STATE_BYTES = 640 * 1024;

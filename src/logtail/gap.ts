@@ -3,13 +3,14 @@
  *
  * In: ranges of entries that will not be delivered, with the windows, packets and bytes they held. Out: one JSON object
  * with sums and the ranges, within an entry's size; and back, for a spool keeps it as the same text.
- * Guarantees: sums are exact whatever is merged, to 2^64 - 1 and beyond; ranges merge only where nothing is lost by it, as
- * long as there is room; what nobody knows is called unknown, not zero.
+ * Guarantees: sums are exact by class and direction whatever is merged, to 2^64 - 1 and beyond; ranges merge only where
+ * nothing is lost by it, as long as there is room; what nobody knows is called unknown, not zero.
  *
  * `offered` is what keeps books exact when an answer was lost: such an entry was sent, nobody knows whether it was stored,
  * so it stands alone, and a reader that has it under its (procId, seq) takes it off the sums.
  */
-import type { TrafficSums } from "../counters.ts";
+import { CLASS_NAMES, type ClassName, type ClassSums, type TrafficSums } from "../counters.ts";
+import { GAP_RANGES_MAX } from "../limits.ts";
 import { parseTime, timeText } from "../time_text.ts";
 
 /**
@@ -43,25 +44,27 @@ export interface LostRange {
   readonly startNs: bigint;
   readonly endNs: bigint;
   /** null = unknown. */
-  readonly sums: TrafficSums | null;
+  readonly sums: ClassSums | null;
   /** Whether some of them were sent, so that they may have arrived all the same. */
   readonly offered: boolean;
 }
 
-/** Ranges of one record: 128 offered entries of one batch stand alone, and there is room for as many others. */
-export const GAP_RANGES_MAX = 256;
+/** No traffic in any class. */
+export const NO_SUMS: ClassSums = classSums(() => ({
+  txPackets: 0n,
+  txBytes: 0n,
+  rxPackets: 0n,
+  rxBytes: 0n,
+}));
 
-/** No traffic. */
-export const NO_TRAFFIC: TrafficSums = { txPackets: 0n, txBytes: 0n, rxPackets: 0n, rxBytes: 0n };
-
-/** Adds two sums. */
-export function addTraffic(a: TrafficSums, b: TrafficSums): TrafficSums {
-  return {
-    txPackets: a.txPackets + b.txPackets,
-    txBytes: a.txBytes + b.txBytes,
-    rxPackets: a.rxPackets + b.rxPackets,
-    rxBytes: a.rxBytes + b.rxBytes,
-  };
+/** Adds two sums, class by class. */
+export function addSums(a: ClassSums, b: ClassSums): ClassSums {
+  return classSums((name) => ({
+    txPackets: a[name].txPackets + b[name].txPackets,
+    txBytes: a[name].txBytes + b[name].txBytes,
+    rxPackets: a[name].rxPackets + b[name].rxPackets,
+    rxBytes: a[name].rxBytes + b[name].rxBytes,
+  }));
 }
 
 /**
@@ -85,12 +88,12 @@ export function addLost(
 /** Sums over ranges; `complete` is false when some range's are unknown. */
 export function sumLost(
   ranges: readonly LostRange[],
-): { entries: number; sums: TrafficSums; complete: boolean } {
+): { entries: number; sums: ClassSums; complete: boolean } {
   let entries = 0;
-  let sums = NO_TRAFFIC;
+  let sums = NO_SUMS;
   for (const range of ranges) {
     entries += range.entries;
-    if (range.sums !== null) sums = addTraffic(sums, range.sums);
+    if (range.sums !== null) sums = addSums(sums, range.sums);
   }
   return { entries, sums, complete: ranges.every((range) => range.sums !== null) };
 }
@@ -99,13 +102,17 @@ export function sumLost(
 export function gapSummary(ranges: readonly LostRange[]): string {
   const { entries, sums, complete } = sumLost(ranges);
   const causes = GAP_CAUSES.filter((cause) => ranges.some((range) => range.cause === cause));
-  return `lost ${complete ? "" : "at least "}${entries} entries with ${
-    sums.txPackets + sums.rxPackets
-  } packets: ${causes.join(", ")}`;
+  const packets = CLASS_NAMES.reduce(
+    (sum, name) => sum + sums[name].txPackets + sums[name].rxPackets,
+    0n,
+  );
+  return `lost ${complete ? "" : "at least "}${entries} entries with ${packets} packets: ${
+    causes.join(", ")
+  }`;
 }
 
 /**
- * Writes a gap record: `{"gap":{…}}`. Members that are zero or unknown are left out.
+ * Writes a gap record: `{"gap":{…}}`. Members and classes that are zero are left out.
  * @param ranges At least one.
  */
 export function gapText(ranges: readonly LostRange[]): string {
@@ -168,7 +175,7 @@ function merged(a: LostRange, b: LostRange): LostRange {
     entries: a.entries + b.entries,
     startNs: a.startNs < b.startNs ? a.startNs : b.startNs,
     endNs: a.endNs > b.endNs ? a.endNs : b.endNs,
-    sums: a.sums === null || b.sums === null ? a.sums ?? b.sums : addTraffic(a.sums, b.sums),
+    sums: a.sums === null || b.sums === null ? a.sums ?? b.sums : addSums(a.sums, b.sums),
     offered: a.offered || b.offered,
   };
 }
@@ -183,7 +190,16 @@ function rangeText(range: LostRange): string {
   }${range.offered ? `,"offered":true` : ""}}`;
 }
 
-function trafficText(sums: TrafficSums): string {
+/** `,"traffic":{…}`, or nothing where there was none. */
+function trafficText(sums: ClassSums): string {
+  const classes = CLASS_NAMES.flatMap((name) => {
+    const members = countsText(sums[name]);
+    return members === "" ? [] : [`"${name}":{${members.slice(1)}}`];
+  });
+  return classes.length === 0 ? "" : `,"traffic":{${classes.join(",")}}`;
+}
+
+function countsText(sums: TrafficSums): string {
   return number("txPkts", sums.txPackets) + number("txBytes", sums.txBytes) +
     number("rxPkts", sums.rxPackets) + number("rxBytes", sums.rxBytes);
 }
@@ -205,14 +221,26 @@ function parseRange(value: unknown): LostRange {
     entries: Number(integer(value, "entries")),
     startNs: timeOf(value, "start"),
     endNs: timeOf(value, "end"),
-    sums: field(value, "unknown") === true ? null : {
-      txPackets: integer(value, "txPkts"),
-      txBytes: integer(value, "txBytes"),
-      rxPackets: integer(value, "rxPkts"),
-      rxBytes: integer(value, "rxBytes"),
-    },
+    sums: field(value, "unknown") === true ? null : parseTraffic(field(value, "traffic")),
     offered: field(value, "offered") === true,
   };
+}
+
+function parseTraffic(traffic: unknown): ClassSums {
+  return classSums((name) => {
+    const counts = field(traffic, name);
+    return {
+      txPackets: integer(counts, "txPkts"),
+      txBytes: integer(counts, "txBytes"),
+      rxPackets: integer(counts, "rxPkts"),
+      rxBytes: integer(counts, "rxBytes"),
+    };
+  });
+}
+
+/** Makes sums of what `of` says about each class. */
+function classSums(of: (name: ClassName) => TrafficSums): ClassSums {
+  return Object.fromEntries(CLASS_NAMES.map((name) => [name, of(name)])) as ClassSums;
 }
 
 function timeOf(value: unknown, name: string): bigint {

@@ -5,10 +5,18 @@
  * Guarantees: no effect, no clock, no randomness; what is written is valid JSON in valid UTF-8 whatever came in.
  * Not here: files, sockets, timers and compression (node).
  */
-export { BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, BatchSize, frameBatch } from "./batch.ts";
+export {
+  BATCH_BYTES_MAX,
+  BATCH_ENTRIES_MAX,
+  BatchSize,
+  COMPRESS_BODY_BYTES_MIN,
+  COMPRESS_SAVED_BYTES_MIN,
+  frameBatch,
+} from "./batch.ts";
 export {
   cut,
   encodeEntry,
+  encodeObjectEntry,
   ENTRY_BYTES_MAX,
   entryLine,
   type EntryMetadata,
@@ -20,14 +28,13 @@ export {
 } from "./entry.ts";
 export {
   addLost,
-  addTraffic,
+  addSums,
   GAP_CAUSES,
-  GAP_RANGES_MAX,
   type GapCause,
   gapSummary,
   gapText,
   type LostRange,
-  NO_TRAFFIC,
+  NO_SUMS,
   parseGap,
   sumLost,
 } from "./gap.ts";
@@ -40,6 +47,7 @@ export {
   isZeroId,
   type LogId,
   makePrivateId,
+  makeProcId,
   parsePrivateId,
   parsePublicId,
   type PrivateId,

@@ -1,20 +1,19 @@
 /**
  * The spool's format on disk: segments of records.
  *
- * Segment: a header of 16 bytes, then records back to back. Record: a header of 80 bytes, then the entry's bytes. All
+ * Segment: a header of 16 bytes, then records back to back. Record: a header of 208 bytes, then the entry's bytes. All
  * numbers little-endian. Both parts of a record have a checksum of their own, so that an entry whose bytes are damaged is
  * still known by name, window, packets and bytes and can be declared lost exactly.
  * Guarantees: no byte sequence makes the reader throw or loop; what it calls intact is what was written.
  */
-import type { TrafficSums } from "../counters.ts";
+import { CLASS_NAMES, type ClassName, type ClassSums, type TrafficSums } from "../counters.ts";
+import { SPOOL_ENTRY_BYTES_MAX } from "../limits.ts";
 import { crc32c } from "./crc32c.ts";
 
 /** Bytes in front of a segment's first record: magic "TLSPOOL", version, segment id (u32), checksum. */
 export const SEGMENT_HEADER_BYTES = 16;
 /** Bytes in front of each entry. */
-export const RECORD_HEADER_BYTES = 80;
-/** Longest entry: the longest object with its metadata stays below. */
-export const RECORD_PAYLOAD_BYTES_MAX = 300_000;
+export const RECORD_HEADER_BYTES = 208;
 
 /** Version of the format; a spool of another one is refused, not guessed at. */
 const VERSION = 1;
@@ -24,7 +23,7 @@ const SEGMENT_MAGIC = Uint8Array.of(0x54, 0x4c, 0x53, 0x50, 0x4f, 0x4f, 0x4c, VE
 const RECORD_MAGIC = 0x434552f5;
 const RECORD_MAGIC_FIRST = RECORD_MAGIC & 0xff;
 
-/** Offsets in a record's header; the four sums follow END_NS as u64. */
+/** Offsets in a record's header; from SUMS on twenty u64: by class, tx packets and bytes, rx packets and bytes. */
 const AT = {
   MAGIC: 0,
   HEADER_CRC: 4,
@@ -35,11 +34,11 @@ const AT = {
   PROC_SEQ: 24,
   START_NS: 32,
   END_NS: 40,
-  TX_PACKETS: 48,
-  TX_BYTES: 56,
-  RX_PACKETS: 64,
-  RX_BYTES: 72,
+  SUMS: 48,
 } as const;
+
+/** Bytes of one class's four sums. */
+const SUMS_BYTES = 32;
 
 /** What an entry is about, so that it can be declared when it is lost. */
 export interface EntryMeta {
@@ -47,7 +46,7 @@ export interface EntryMeta {
   readonly startNs: bigint;
   readonly endNs: bigint;
   /** Traffic that the entry reports, each number below 2^64. */
-  readonly sums: TrafficSums;
+  readonly sums: ClassSums;
 }
 
 /** Name of an entry and what it is about. */
@@ -99,9 +98,9 @@ export function checkSegmentVersion(bytes: Uint8Array): void {
  * @throws {RangeError} If the entry is too long or a number does not fit.
  */
 export function encodeRecord(info: RecordInfo, entry: Uint8Array): Uint8Array<ArrayBuffer> {
-  if (entry.length > RECORD_PAYLOAD_BYTES_MAX) {
+  if (entry.length > SPOOL_ENTRY_BYTES_MAX) {
     throw new RangeError(
-      `Cannot spool an entry of ${entry.length} bytes: at most ${RECORD_PAYLOAD_BYTES_MAX}`,
+      `Cannot spool an entry of ${entry.length} bytes: at most ${SPOOL_ENTRY_BYTES_MAX}`,
     );
   }
   const record = new Uint8Array(RECORD_HEADER_BYTES + entry.length);
@@ -114,10 +113,14 @@ export function encodeRecord(info: RecordInfo, entry: Uint8Array): Uint8Array<Ar
   view.setBigUint64(AT.PROC_SEQ, BigInt(info.procSeq), true);
   view.setBigInt64(AT.START_NS, info.startNs, true);
   view.setBigInt64(AT.END_NS, info.endNs, true);
-  view.setBigUint64(AT.TX_PACKETS, u64(info.sums.txPackets), true);
-  view.setBigUint64(AT.TX_BYTES, u64(info.sums.txBytes), true);
-  view.setBigUint64(AT.RX_PACKETS, u64(info.sums.rxPackets), true);
-  view.setBigUint64(AT.RX_BYTES, u64(info.sums.rxBytes), true);
+  for (const [index, name] of CLASS_NAMES.entries()) {
+    const at = AT.SUMS + index * SUMS_BYTES;
+    const { txPackets, txBytes, rxPackets, rxBytes } = info.sums[name];
+    view.setBigUint64(at, u64(txPackets), true);
+    view.setBigUint64(at + 8, u64(txBytes), true);
+    view.setBigUint64(at + 16, u64(rxPackets), true);
+    view.setBigUint64(at + 24, u64(rxBytes), true);
+  }
   view.setUint32(AT.HEADER_CRC, headerCrc(record, 0), true);
   return record;
 }
@@ -165,12 +168,18 @@ function recordAt(bytes: Uint8Array, view: DataView, offset: number): RecordInfo
     procSeq: Number(view.getBigUint64(offset + AT.PROC_SEQ, true)),
     startNs: view.getBigInt64(offset + AT.START_NS, true),
     endNs: view.getBigInt64(offset + AT.END_NS, true),
-    sums: {
-      txPackets: view.getBigUint64(offset + AT.TX_PACKETS, true),
-      txBytes: view.getBigUint64(offset + AT.TX_BYTES, true),
-      rxPackets: view.getBigUint64(offset + AT.RX_PACKETS, true),
-      rxBytes: view.getBigUint64(offset + AT.RX_BYTES, true),
-    },
+    sums: Object.fromEntries(
+      CLASS_NAMES.map((name, index) => [name, sumsAt(view, offset + AT.SUMS + index * SUMS_BYTES)]),
+    ) as Record<ClassName, TrafficSums>,
+  };
+}
+
+function sumsAt(view: DataView, at: number): TrafficSums {
+  return {
+    txPackets: view.getBigUint64(at, true),
+    txBytes: view.getBigUint64(at + 8, true),
+    rxPackets: view.getBigUint64(at + 16, true),
+    rxBytes: view.getBigUint64(at + 24, true),
   };
 }
 

@@ -7,13 +7,12 @@
  */
 import { type LostRange, parseGap } from "../logtail/mod.ts";
 import { gapText } from "../logtail/mod.ts";
+import { SPOOL_STATE_BYTES } from "../limits.ts";
 import { crc32c } from "./crc32c.ts";
 import type { SpoolFiles } from "./spool_files.ts";
 
 /** Name of the file. */
 export const STATE_NAME = "state";
-/** Length of one place: two gap records of GAP_RANGES_MAX ranges fit. */
-export const STATE_PLACE_BYTES = 256 * 1024;
 
 /** A place within the segments on disk. */
 export interface SpoolPosition {
@@ -63,10 +62,10 @@ export class SpoolStateFile {
    * @throws {SystemCallError} If the system refuses to read.
    */
   read(): { state: SpoolState | null; damaged: boolean } {
-    const bytes = this.#files.read(STATE_NAME, 0, 2 * STATE_PLACE_BYTES);
+    const bytes = this.#files.read(STATE_NAME, 0, 2 * SPOOL_STATE_BYTES);
     let newest: SpoolState | null = null;
     for (const place of [0, 1]) {
-      const found = readPlace(bytes, place * STATE_PLACE_BYTES);
+      const found = readPlace(bytes, place * SPOOL_STATE_BYTES);
       if (found === null || found.generation <= this.#generation) continue;
       this.#generation = found.generation;
       newest = found.state;
@@ -77,9 +76,9 @@ export class SpoolStateFile {
 
   /** Takes the room that the file will ever need. @throws {SystemCallError} If there is none. */
   reserve(): void {
-    const missing = 2 * STATE_PLACE_BYTES - this.#files.size(STATE_NAME);
+    const missing = 2 * SPOOL_STATE_BYTES - this.#files.size(STATE_NAME);
     if (missing <= 0) return;
-    const end = 2 * STATE_PLACE_BYTES - missing;
+    const end = 2 * SPOOL_STATE_BYTES - missing;
     this.#files.write(STATE_NAME, end, new Uint8Array(missing));
   }
 
@@ -93,7 +92,7 @@ export class SpoolStateFile {
     for (let count = both ? 2 : 1; count > 0; count--) {
       this.#generation++;
       const bytes = encodePlace(state, this.#generation);
-      this.#files.write(STATE_NAME, (this.#generation & 1) * STATE_PLACE_BYTES, bytes);
+      this.#files.write(STATE_NAME, (this.#generation & 1) * SPOOL_STATE_BYTES, bytes);
       if (durable) this.#files.sync(STATE_NAME);
     }
   }
@@ -101,7 +100,7 @@ export class SpoolStateFile {
 
 function encodePlace(state: SpoolState, generation: number): Uint8Array {
   const text = new TextEncoder().encode(stateText(state));
-  if (text.length > STATE_PLACE_BYTES - HEADER_BYTES) {
+  if (text.length > SPOOL_STATE_BYTES - HEADER_BYTES) {
     throw new RangeError(`Cannot write spool state of ${text.length} bytes`);
   }
   const bytes = new Uint8Array(HEADER_BYTES + text.length);
@@ -118,7 +117,7 @@ function readPlace(
   file: Uint8Array,
   offset: number,
 ): { generation: number; state: SpoolState } | null {
-  const bytes = file.subarray(offset, offset + STATE_PLACE_BYTES);
+  const bytes = file.subarray(offset, offset + SPOOL_STATE_BYTES);
   if (bytes.length < HEADER_BYTES) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getUint32(8, true);
