@@ -11,6 +11,10 @@ import { ENTRY_BYTES_MAX } from "./entry.ts";
 export const BATCH_BYTES_MAX = ENTRY_BYTES_MAX;
 /** Entries of one batch: each may have to be named alone in a gap record, which must stay far below an entry's limit. */
 export const BATCH_ENTRIES_MAX = 128;
+/** A body up to this length goes as it is (SPEC 2.6). */
+export const COMPRESS_BODY_BYTES_MIN = 257;
+/** What compression must save at least; else the body goes as it is (SPEC 2.6). */
+export const COMPRESS_SAVED_BYTES_MIN = 65;
 
 const OPEN = 0x5b;
 const COMMA = 0x2c;

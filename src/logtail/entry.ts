@@ -44,6 +44,7 @@ export interface LevelMark {
 
 /** White space and separators of RFC 8259 §2. */
 const SEPARATORS = " \n\r\t,:";
+const NEWLINE = 0x0a;
 const ENCODER = new TextEncoder();
 const STRICT_DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const LOOSE_DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -91,6 +92,32 @@ export function entryLine(
     }));
   }
   return objectLine(payload, places.close, places.member, withoutMetrics(metadata));
+}
+
+/**
+ * Encodes one entry of an object that we wrote ourselves: as entryLine, but neither decoded nor looked through. A message
+ * of 256 KiB costs a copy this way; looking through it costs milliseconds.
+ * @param object UTF-8 of exactly one JSON object, from its opening to its closing brace, without white space in front of
+ * the latter, without newlines and without a member `logtail`; copied.
+ * @returns One line with its newline.
+ */
+export function encodeObjectEntry(
+  object: Uint8Array,
+  metadata: EntryMetadata,
+): Uint8Array<ArrayBuffer> {
+  // Too long by far too seldom to be worth a way of its own.
+  if (object.length > ENTRY_BYTES_MAX) {
+    return ENCODER.encode(entryLine(STRICT_DECODER.decode(object), metadata));
+  }
+  const members = metadataMembers(withoutMetrics(metadata));
+  const isEmpty = object.length === 2;
+  const head = ENCODER.encode(`{${members}${members === "" || isEmpty ? "" : ","}`);
+  const encoded = new Uint8Array(head.length + object.length);
+  encoded.set(head);
+  // The opening brace makes way: it stands in the head.
+  encoded.set(object.subarray(1), head.length);
+  encoded[encoded.length - 1] = NEWLINE;
+  return encoded;
 }
 
 /**

@@ -35,6 +35,14 @@ export function makePrivateId(random: Uint8Array): PrivateId {
   return id as PrivateId;
 }
 
+/**
+ * Makes the number by which readers tell the processes of one stream apart (SPEC 2.3); 0 means none, so it becomes 7.
+ * @param random 4 random bytes.
+ */
+export function makeProcId(random: Uint8Array): number {
+  return new DataView(random.buffer, random.byteOffset, 4).getUint32(0, true) || 7;
+}
+
 /** Returns the public id of a private one: SHA-256 of its raw bytes, not of its text. */
 export function publicIdOf(privateId: PrivateId, sha256: Sha256): PublicId {
   return checked(sha256(privateId)) as PublicId;

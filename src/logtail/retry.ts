@@ -6,7 +6,8 @@
  *
  * 2xx: done (stock servers say 200). 408, 425, 429, 5xx, network errors: again, for ever. 413: split. Any other status is a
  * refusal: tried a bounded number of times, because a wrong key or a collector under repair may be mended, then set
- * aside, so that one bad batch never blocks what comes behind it (the original resends it for ever).
+ * aside, so that one bad batch never blocks what comes behind it (the original resends it for ever). When it is the
+ * content that is refused, the batch is halved until the bad entry stands alone.
  */
 
 /** First wait after a failure, in ms; it doubles. */
@@ -15,7 +16,7 @@ export const RETRY_MS_MIN = 1_000;
 export const RETRY_MS_MAX = 60_000;
 /** Longest wait that a server may ask for (HEAD: 5 min; servers have asked for years). */
 export const RETRY_AFTER_MS_MAX = 300_000;
-/** How often a refused batch is offered before it is set aside: with the waits between, about 15 s. */
+/** How often a refused batch is offered before it is set aside: with the waits between, 8 to 15 s. */
 export const REFUSALS_MAX = 5;
 
 /** How an upload ended. */
@@ -26,20 +27,31 @@ export interface UploadOutcome {
   readonly retryAfter: string | null;
   /** Entries of the batch. */
   readonly entries: number;
-  /** Failures in a row, this one included, since something was last delivered; sets the wait. */
+  /** Failures in a row that were waited for, this one included, since something was last delivered; sets the wait. */
   readonly failures: number;
-  /** Refusals of this very batch, this one included. */
+  /** Refusals since something was last delivered or set aside, this one included. */
   readonly refusals: number;
+  /** Whether these entries are part of a batch whose content has been refused as often as is allowed. */
+  readonly suspect: boolean;
+  /** Batches set aside since something was last delivered. */
+  readonly setAsides: number;
 }
 
 /** What follows from it. */
 export type UploadDecision =
   | { readonly action: "done" }
   | { readonly action: "retry"; readonly waitMs: number }
-  /** Offer half as many entries at once. */
-  | { readonly action: "split" }
-  /** Keep the batch elsewhere, declare it, go on. */
-  | { readonly action: "setAside"; readonly cause: "refused" | "tooLarge" };
+  /** Offer half as many entries at once; `suspect` says that the batch's content was refused, not its size. */
+  | { readonly action: "split"; readonly suspect: boolean }
+  /**
+   * Keep the batch elsewhere, declare it, go on after the wait: none for the first, but a collector that refuses
+   * everything is not to be asked, and the spool not to be emptied, at full speed.
+   */
+  | {
+    readonly action: "setAside";
+    readonly cause: "refused" | "tooLarge";
+    readonly waitMs: number;
+  };
 
 /**
  * Decides.
@@ -54,22 +66,36 @@ export function decideUpload(
   const { status, entries, refusals } = outcome;
   if (status !== null && status >= 200 && status <= 299) return { action: "done" };
   if (status === 413) {
-    return entries > 1 ? { action: "split" } : { action: "setAside", cause: "tooLarge" };
+    return entries > 1
+      ? { action: "split", suspect: false }
+      : setAside("tooLarge", outcome, random);
   }
-  if (mayMend(status) || refusals < REFUSALS_MAX) {
+  // Of a batch whose content is refused, only what is really bad is to be set aside.
+  const isContent = status === 400 || status === 422;
+  const mayMend = isTransient(status) ||
+    (refusals < REFUSALS_MAX && !(isContent && outcome.suspect));
+  if (mayMend) {
     const askedMs = parseRetryAfter(outcome.retryAfter, wallMs);
     const waitMs = askedMs === null
       ? backOffMs(outcome.failures, random)
       : Math.min(askedMs, RETRY_AFTER_MS_MAX);
     return { action: "retry", waitMs };
   }
-  // Of a batch whose content is refused, only what is really bad is to be set aside.
-  const isContent = status === 400 || status === 422;
-  return isContent && entries > 1 ? { action: "split" } : { action: "setAside", cause: "refused" };
+  return isContent && entries > 1
+    ? { action: "split", suspect: true }
+    : setAside("refused", outcome, random);
+}
+
+function setAside(
+  cause: "refused" | "tooLarge",
+  { setAsides }: UploadOutcome,
+  random: number,
+): UploadDecision {
+  return { action: "setAside", cause, waitMs: setAsides === 0 ? 0 : backOffMs(setAsides, random) };
 }
 
 /** Whether the same request may succeed later without anybody's doing. */
-function mayMend(status: number | null): boolean {
+function isTransient(status: number | null): boolean {
   return status === null || status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
