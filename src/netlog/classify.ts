@@ -35,7 +35,7 @@ const FACT_DEFAULT_SHIFT = 16;
 export interface SideReason {
   readonly address: string;
   readonly isOverlay: boolean;
-  /** Longest route that explains the address under the version that decided, or its default route; null = none. */
+  /** Longest route around the address under the version that decided, a default route included; null = none. */
   readonly route: string | null;
   readonly origin: RouteOrigin | null;
   /** Node that the route leads to. */
@@ -97,8 +97,7 @@ export class Classifier {
     const { family, addressWords } = address;
     const isOverlay = (facts & FACT_OVERLAY) !== 0;
     const table = this.#versions[version];
-    const within = table.within(addressWords, 0, family, isOverlay);
-    const number = within === NO_ROUTE ? table.defaultOf(family) : within;
+    const number = table.find(addressWords, 0, family);
     const entry = number === NO_ROUTE ? null : table.entries[number];
     return {
       address: addressText(addressWords, 0, family),

@@ -3,8 +3,8 @@
  *
  * In: own addresses, routes and advertised routes. Out: the longest route around an address. The original's rule
  * (SPEC 5.1): single addresses count from all three lists, prefixes only from the latter two, a default route never.
- * Mended: where one list holds both halves of an address family, `0.0.0.0/1` and `128.0.0.0/1`, they are a default
- * route written in two; they explain overlay addresses, as before, but make no subnet of the internet.
+ * Mended: where one of these lists holds both halves of an address family, `0.0.0.0/1` and `128.0.0.0/1`, they are a
+ * default route written in two; they explain overlay addresses, as before, but make no subnet of the internet.
  * Not here: which version is valid when (route_history.ts).
  */
 import { addressBits, type Family, maskPrefix, type Prefix, prefixText } from "../packet/mod.ts";
@@ -53,16 +53,11 @@ export class RouteTable {
   readonly #defaults = { 4: NO_ROUTE, 6: NO_ROUTE };
 
   constructor(config: RouteConfig) {
-    const entries: RouteEntry[] = [];
-    for (const prefix of config.localAddresses) {
-      if (isSingle(prefix)) entries.push(entry({ prefix, peer: null }, "local", false));
-    }
-    addList(entries, config.routes, "route");
-    addList(entries, config.subnetRoutes.map((prefix) => ({ prefix, peer: null })), "subnetRoute");
+    const entries = listEntries(config);
     this.entries = entries;
-    this.signature = entries.map(({ prefix, peer, origin }) =>
-      `${origin} ${prefixText(prefix)} ${peer ?? ""}`
-    ).join("\n");
+    this.signature = JSON.stringify(
+      entries.map(({ prefix, peer, origin }) => [origin, prefixText(prefix), peer]),
+    );
     for (const [number, { prefix, isDefault }] of entries.entries()) {
       if (isDefault && this.#defaults[prefix.family] === NO_ROUTE) {
         this.#defaults[prefix.family] = number;
@@ -71,9 +66,10 @@ export class RouteTable {
     }
   }
 
-  /** Number of the longest route around the address, halves of a default route included, or NO_ROUTE. */
+  /** Number of the longest route around the address, default routes included, or NO_ROUTE. */
   find(words: Uint32Array, wordOffset: number, family: Family): number {
-    return this.#trie.find(words, wordOffset, family);
+    const route = this.#trie.find(words, wordOffset, family);
+    return route === NO_ROUTE ? this.#defaults[family] : route;
   }
 
   /**
@@ -95,21 +91,27 @@ function isSingle(prefix: Prefix): boolean {
   return prefix.prefixBits === addressBits(prefix.family);
 }
 
-function entry(route: Route, origin: RouteOrigin, isDefault: boolean): RouteEntry {
-  return { prefix: maskPrefix(route.prefix), peer: route.peer, origin, isDefault };
+function listEntries({ localAddresses, routes, subnetRoutes }: RouteConfig): RouteEntry[] {
+  const routed = routes.map(({ prefix }) => prefix);
+  const isHalved = (family: Family) =>
+    hasBothHalves(routed, family) || hasBothHalves(subnetRoutes, family);
+  const halved = { 4: isHalved(4), 6: isHalved(6) };
+  const entry = (prefix: Prefix, peer: string | null, origin: RouteOrigin): RouteEntry => ({
+    prefix: maskPrefix(prefix),
+    peer,
+    origin,
+    isDefault: prefix.prefixBits === 0 || (prefix.prefixBits === 1 && halved[prefix.family]),
+  });
+  return [
+    ...localAddresses.filter(isSingle).map((prefix) => entry(prefix, null, "local")),
+    ...routes.map(({ prefix, peer }) => entry(prefix, peer, "route")),
+    ...subnetRoutes.map((prefix) => entry(prefix, null, "subnetRoute")),
+  ];
 }
 
-function addList(entries: RouteEntry[], list: readonly Route[], origin: RouteOrigin): void {
-  const halved = { 4: hasBothHalves(list, 4), 6: hasBothHalves(list, 6) };
-  for (const route of list) {
-    const { family, prefixBits } = route.prefix;
-    entries.push(entry(route, origin, prefixBits === 0 || (prefixBits === 1 && halved[family])));
-  }
-}
-
-function hasBothHalves(list: readonly Route[], family: Family): boolean {
+function hasBothHalves(prefixes: readonly Prefix[], family: Family): boolean {
   const first = family === 4 ? 3 : 0;
-  const halves = list.filter(({ prefix }) => prefix.family === family && prefix.prefixBits === 1);
-  const isUpper = ({ prefix }: Route) => prefix.addressWords[first] >= 0x80000000;
-  return halves.some(isUpper) && halves.some((route) => !isUpper(route));
+  const halves = prefixes.filter((prefix) => prefix.family === family && prefix.prefixBits === 1);
+  const isUpper = ({ addressWords }: Prefix) => addressWords[first] >= 0x80000000;
+  return halves.some(isUpper) && !halves.every(isUpper);
 }
