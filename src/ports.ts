@@ -148,6 +148,14 @@ export interface TimerPort {
   schedule(delayMs: number, run: () => void): () => void;
 }
 
+/** Compressor of request bodies in Zstandard's format (RFC 8878). */
+export interface ZstdPort {
+  /** What does the work, for status; `none` = bodies are not compressed. */
+  readonly name: string;
+  /** Returns one frame whose header says the content's length; with `none` the body itself. The body is not kept. */
+  compress(body: Uint8Array): Uint8Array;
+}
+
 /** One AEAD key, expanded once: ChaCha20-Poly1305 (RFC 8439) with WireGuard's nonce (4 zero bytes, LE64 counter). */
 export interface AeadKey {
   /**

@@ -14,7 +14,7 @@ export type Cancel = () => void;
 
 interface Task {
   readonly dueMs: number;
-  run: (() => void) | null;
+  readonly run: () => void;
 }
 
 /** Virtual time. */
@@ -60,7 +60,8 @@ export class MemoryClock implements ClockPort, TimerPort {
     }
     this.#tasks.splice(low, 0, task);
     return () => {
-      task.run = null;
+      const index = this.#tasks.indexOf(task);
+      if (index >= 0) this.#tasks.splice(index, 1);
     };
   }
 
@@ -77,7 +78,7 @@ export class MemoryClock implements ClockPort, TimerPort {
       }
       const task = this.#tasks.shift()!;
       this.#nowMs = task.dueMs;
-      task.run?.();
+      task.run();
     }
     this.#nowMs = untilMs;
   }
