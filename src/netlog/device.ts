@@ -35,6 +35,11 @@ export interface Device {
    * @param visit Called for each row, until the returned promise settles; the row may be reused.
    */
   extractStatistics(visit: (row: StatisticsRow) => void): void | Promise<void>;
+  /**
+   * Says who wants to be told of the first count after each extraction; null = nobody. A device that has it lets an idle
+   * logger sleep; one that lacks it is asked every period.
+   */
+  onCounting?(listener: (() => void) | null): void;
   /** For self-reports, so that the log alone shows whether rows are missing. */
   statisticsTotals?(): DeviceTotals;
 }

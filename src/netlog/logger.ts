@@ -1,0 +1,378 @@
+/**
+ * The network logger: takes what devices counted, window by window, and hands messages to a sink.
+ *
+ * In: devices, routes, nodes, clock and timers. Out: messages, and totals of all that was logged, for self-reports.
+ * Guarantees: each count that a device hands over is in exactly one window's messages; windows are those of
+ * window_grid.ts; an idle logger whose devices tell when they count sets no timer; start, stop and start again are safe in
+ * any order and number; whatever comes late from before a stop is ignored.
+ * Mended against the original (SPEC 1.1, 1.8): shutdown takes the last window before it tells the sink to deliver, waits
+ * for no lock, and may be called by any number at once; routes outlive a stop.
+ * Not here: what a sink does with messages (node).
+ */
+import { REPORT_PERIOD_MS, WINDOW_LENGTH_TOLERANCE_MS, WINDOW_MS_DEFAULT } from "../limits.ts";
+import type { ClockPort, TimerPort } from "../ports.ts";
+import { ClassTotals } from "./class_totals.ts";
+import { Classifier } from "./classify.ts";
+import { CountsSum } from "./counts.ts";
+import { type Device, type DeviceTotals, NO_DEVICE, type StatisticsRow } from "./device.ts";
+import type { ExitPolicy } from "./exit_mode.ts";
+import { WindowEncoder } from "./message.ts";
+import type { EncodedMessage } from "./message_parts.ts";
+import { NO_NODES, type NodeSource } from "./nodes.ts";
+import { OverlayRanges } from "./overlay.ts";
+import { RouteHistory } from "./route_history.ts";
+import { type RouteConfig, RouteTable } from "./routes.ts";
+import { type ClockReading, WindowGrid, type WindowLabels } from "./window_grid.ts";
+
+/** Messages of one window. */
+export interface LoggedWindow {
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+  /** At least one. */
+  readonly messages: readonly EncodedMessage[];
+}
+
+/** All that a logger has logged since it was started. */
+export interface LoggerTotals {
+  /** Start of the first window and inclusive end of the last; equal before there was any. */
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+  readonly windows: number;
+  readonly messages: number;
+  readonly byClass: ClassTotals;
+  /** Counted before the start and, as in the original, not logged. */
+  readonly stale: CountsSum;
+  /** Windows whose messages could not be made, by a bug: what they held is in none of the classes. */
+  readonly windowsFailed: number;
+  /** Rows that a device handed over with counters that no message can hold. */
+  readonly rowsRefused: number;
+  /** Extractions that failed; what they would have brought comes with the next. */
+  readonly extractionsFailed: number;
+  /** Versions of the routes forgotten before their time. */
+  readonly routesForgotten: number;
+  /** What the devices say of themselves; null = they say nothing. */
+  readonly tun: DeviceTotals | null;
+  readonly sock: DeviceTotals | null;
+}
+
+/** Takes what a logger makes. No call may throw. */
+export interface WindowSink {
+  write(window: LoggedWindow): void;
+  /** It is time to report totals: once a minute while there are windows, and at the end. */
+  report(totals: LoggerTotals): void;
+  /**
+   * Delivers what it holds.
+   * @param timeoutMs When to give up.
+   * @returns Entries that were not delivered.
+   */
+  close(timeoutMs: number): Promise<number>;
+}
+
+/** What a logger works with. */
+export interface LoggerOptions {
+  readonly clock: ClockPort;
+  readonly timers: TimerPort;
+  /** HASH_SECRET_WORDS random words. */
+  readonly hashSecret: Uint32Array;
+  readonly warn: (message: string) => void;
+  readonly periodMs?: number;
+  readonly overlay?: OverlayRanges;
+  readonly exitPolicy?: ExitPolicy;
+}
+
+/** What is logged, and where to. */
+export interface LoggerStartup {
+  /** Names the log in messages, e.g. by its public id. */
+  readonly name: string;
+  readonly tun?: Device;
+  readonly sock?: Device;
+  readonly sink: WindowSink;
+}
+
+/** How long shutdown() waits for the sink unless told otherwise, as the original's owner does. */
+export const SHUTDOWN_MS_DEFAULT = 5_000;
+
+/** See file header. */
+export class Logger {
+  readonly #options: LoggerOptions;
+  readonly #encoder: WindowEncoder;
+  #overlay: OverlayRanges;
+  readonly #periodMs: number;
+  readonly #routes = new RouteHistory();
+  #nodes: NodeSource = NO_NODES;
+  #run: Run | null = null;
+  #ending: Promise<number> | null = null;
+
+  constructor(options: LoggerOptions) {
+    this.#options = options;
+    this.#periodMs = options.periodMs ?? WINDOW_MS_DEFAULT;
+    this.#overlay = options.overlay ?? new OverlayRanges();
+    this.#encoder = new WindowEncoder(options.hashSecret, options.exitPolicy ?? { mode: "zero" });
+  }
+
+  /** Whether it logs; true until the end of shutdown(). */
+  get running(): boolean {
+    return this.#run !== null;
+  }
+
+  /**
+   * Starts logging. What the devices counted before is taken from them and not logged, but is among the totals.
+   * @throws {Error} If it is running.
+   */
+  async startup(startup: LoggerStartup): Promise<void> {
+    if (this.#run !== null) {
+      throw new Error(`Cannot start: network logger already running for ${this.#run.name}`);
+    }
+    const run = new Run(startup, {
+      ...this.#options,
+      periodMs: this.#periodMs,
+      encode: (labels, previousStartNowMs) => this.#encode(labels, previousStartNowMs),
+      add: (row, isPhysical) => this.#encoder.add(row, isPhysical),
+      routesForgotten: () => this.#routes.forgotten,
+    });
+    this.#run = run;
+    await run.start();
+  }
+
+  /** Takes over new routes; allowed while it does not run. What was counted under the old ones is classified by them. */
+  reconfigRoutes(config: RouteConfig, overlay: OverlayRanges = this.#overlay): void {
+    this.#overlay = overlay;
+    this.#routes.replace(new RouteTable(config), this.#options.clock.nowMs());
+  }
+
+  /** Takes over new knowledge of nodes, for windows that end from now on. */
+  reconfigNodes(nodes: NodeSource): void {
+    this.#nodes = nodes;
+  }
+
+  /** Totals of the run under way; null = it does not run. */
+  totals(): LoggerTotals | null {
+    return this.#run?.totals() ?? null;
+  }
+
+  /**
+   * Takes the last window, reports, has the sink deliver, and ends. Calls while it ends wait for the same end.
+   * @param timeoutMs How long the sink may take.
+   * @returns Entries that were not delivered; 0 when it was not running.
+   */
+  shutdown(timeoutMs: number = SHUTDOWN_MS_DEFAULT): Promise<number> {
+    if (this.#run === null) return Promise.resolve(0);
+    this.#ending ??= this.#run.end(timeoutMs).finally(() => {
+      this.#run = null;
+      this.#ending = null;
+    });
+    return this.#ending;
+  }
+
+  #encode(labels: WindowLabels, previousStartNowMs: number): EncodedMessage[] {
+    const versions = this.#routes.versionsSince(previousStartNowMs);
+    try {
+      return this.#encoder.encode({
+        classifier: new Classifier(versions, this.#overlay),
+        nodes: this.#nodes,
+        window: { startNs: labels.startNs, endNs: labels.endNs, ...statedLength(labels) },
+      });
+    } finally {
+      this.#encoder.clear();
+    }
+  }
+}
+
+/** The length goes into messages only where the labels say something else. */
+function statedLength({ startNs, endNs, lengthMs }: WindowLabels): { lengthMs?: number } {
+  const labelledMs = Number(endNs - startNs) / 1e6;
+  return Math.abs(lengthMs - labelledMs) <= WINDOW_LENGTH_TOLERANCE_MS
+    ? {}
+    : { lengthMs: Math.max(0, Math.round(lengthMs)) };
+}
+
+/** What a run needs of its logger. */
+interface RunParts extends LoggerOptions {
+  readonly periodMs: number;
+  readonly add: (row: StatisticsRow, isPhysical: boolean) => void;
+  readonly encode: (labels: WindowLabels, previousStartNowMs: number) => EncodedMessage[];
+  readonly routesForgotten: () => number;
+}
+
+/** One run from startup to shutdown. Nothing of it reaches the next. */
+class Run {
+  readonly name: string;
+  readonly #parts: RunParts;
+  readonly #sink: WindowSink;
+  readonly #tun: Device;
+  readonly #sock: Device;
+  readonly #grid: WindowGrid;
+  readonly #cancels = new Set<() => void>();
+  /** Windows are taken one after another: a slow device must not meet the next extraction. */
+  #taking: Promise<void> = Promise.resolve();
+  #isWindowOpen = false;
+  #isReportDue = false;
+  #state: "starting" | "running" | "ended" = "starting";
+  #previousStartNowMs = 0;
+  #startNs = 0n;
+  #endNs = 0n;
+  #windows = 0;
+  #messages = 0;
+  #windowsFailed = 0;
+  #rowsRefused = 0;
+  #extractionsFailed = 0;
+  readonly #byClass = new ClassTotals();
+  readonly #stale = new CountsSum();
+
+  constructor(startup: LoggerStartup, parts: RunParts) {
+    this.name = startup.name;
+    this.#parts = parts;
+    this.#sink = startup.sink;
+    this.#tun = startup.tun ?? NO_DEVICE;
+    this.#sock = startup.sock ?? NO_DEVICE;
+    this.#grid = new WindowGrid(parts.periodMs);
+  }
+
+  get #devices(): readonly Device[] {
+    return [this.#tun, this.#sock];
+  }
+
+  async start(): Promise<void> {
+    await this.#enqueue(() => this.#discardStale());
+    if (this.#state === "ended") return;
+    this.#state = "running";
+    for (const device of this.#devices) device.onCounting?.(() => this.#counting());
+    // Counts may have come between the extraction and the telling.
+    this.#counting();
+  }
+
+  async #discardStale(): Promise<void> {
+    for (const device of this.#devices) {
+      device.setStatisticsEnabled(true);
+      await this.#extract(device, ({ txPackets, txBytes, rxPackets, rxBytes }) => {
+        this.#stale.add(txPackets, txBytes, rxPackets, rxBytes);
+      });
+    }
+    const now = this.#read();
+    this.#grid.begin(now);
+    this.#previousStartNowMs = now.nowMs;
+  }
+
+  /** Something is being counted, or may be: the window under way must be taken when it ends. */
+  #counting(): void {
+    if (this.#state !== "running" || this.#isWindowOpen) return;
+    this.#isWindowOpen = true;
+    this.#schedule(this.#grid.open(this.#read()), () => {
+      this.#isWindowOpen = false;
+      const labels = this.#grid.close(this.#read());
+      void this.#enqueue(() => this.#take(labels));
+      if (this.#devices.some(isSilent)) this.#counting();
+    });
+  }
+
+  async #take(labels: WindowLabels): Promise<void> {
+    for (const [index, device] of this.#devices.entries()) {
+      await this.#extract(device, (row) => this.#add(row, index === 1));
+    }
+    const messages = this.#parts.encode(labels, this.#previousStartNowMs);
+    this.#previousStartNowMs = labels.startNowMs;
+    if (messages.length === 0) return;
+    this.#count(labels, messages);
+    this.#sink.write({ startNs: labels.startNs, endNs: labels.endNs, messages });
+    this.#planReport();
+  }
+
+  #count({ startNs, endNs }: WindowLabels, messages: readonly EncodedMessage[]): void {
+    if (this.#windows === 0) this.#startNs = startNs;
+    this.#endNs = endNs;
+    this.#windows++;
+    this.#messages += messages.length;
+    for (const { totals } of messages) this.#byClass.addTotals(totals);
+  }
+
+  #add(row: StatisticsRow, isPhysical: boolean): void {
+    try {
+      this.#parts.add(row, isPhysical);
+    } catch (error) {
+      this.#rowsRefused++;
+      this.#parts.warn(messageOf(error));
+    }
+  }
+
+  /** A device that fails keeps what it counted (see Device), and must not take the other's counts with it. */
+  async #extract(device: Device, visit: (row: StatisticsRow) => void): Promise<void> {
+    try {
+      await device.extractStatistics(visit);
+    } catch (error) {
+      this.#extractionsFailed++;
+      this.#parts.warn(`Cannot take what was counted, trying again: ${messageOf(error)}`);
+      // Its first count may be over: it would never tell of the counts that it kept.
+      this.#counting();
+    }
+  }
+
+  /** The first window after a report makes the next one due, so that an idle logger sleeps. */
+  #planReport(): void {
+    if (this.#isReportDue || this.#state === "ended") return;
+    this.#isReportDue = true;
+    this.#schedule(REPORT_PERIOD_MS, () => {
+      this.#isReportDue = false;
+      void this.#enqueue(() => this.#sink.report(this.totals()));
+    });
+  }
+
+  async end(timeoutMs: number): Promise<number> {
+    this.#state = "ended";
+    for (const cancel of this.#cancels) cancel();
+    for (const device of this.#devices) {
+      device.onCounting?.(null);
+      device.setStatisticsEnabled(false);
+    }
+    await this.#enqueue(() => this.#take(this.#grid.closeLast(this.#read())));
+    if (this.#windows > 0) this.#sink.report(this.totals());
+    return await this.#sink.close(timeoutMs);
+  }
+
+  totals(): LoggerTotals {
+    return {
+      startNs: this.#startNs,
+      endNs: this.#endNs,
+      windows: this.#windows,
+      messages: this.#messages,
+      byClass: this.#byClass,
+      stale: this.#stale,
+      windowsFailed: this.#windowsFailed,
+      rowsRefused: this.#rowsRefused,
+      extractionsFailed: this.#extractionsFailed,
+      routesForgotten: this.#parts.routesForgotten(),
+      tun: this.#tun.statisticsTotals?.() ?? null,
+      sock: this.#sock.statisticsTotals?.() ?? null,
+    };
+  }
+
+  /** Runs `work` after all that was enqueued before. Nothing that fails keeps later windows from being taken. */
+  #enqueue(work: () => void | Promise<void>): Promise<void> {
+    this.#taking = this.#taking.then(work).catch((error) => {
+      this.#windowsFailed++;
+      this.#parts.warn(`Cannot log a window, a bug in tunlog: ${messageOf(error)}`);
+    });
+    return this.#taking;
+  }
+
+  #schedule(delayMs: number, run: () => void): void {
+    const cancel = this.#parts.timers.schedule(delayMs, () => {
+      this.#cancels.delete(cancel);
+      run();
+    });
+    this.#cancels.add(cancel);
+  }
+
+  #read(): ClockReading {
+    const { clock } = this.#parts;
+    return { nowMs: clock.nowMs(), wallMs: clock.wallMs() };
+  }
+}
+
+/** Whether a device does not tell when it begins to count. The stand-in for no device never does count. */
+function isSilent(device: Device): boolean {
+  return device !== NO_DEVICE && device.onCounting === undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
