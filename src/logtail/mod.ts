@@ -59,6 +59,7 @@ export { findMember, type JsonMemberPlace, type JsonObjectPlaces } from "./json.
 export {
   backOffMs,
   decideUpload,
+  isTransient,
   parseRetryAfter,
   REFUSALS_MAX,
   RETRY_AFTER_MS_MAX,

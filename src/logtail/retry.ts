@@ -94,8 +94,8 @@ function setAside(
   return { action: "setAside", cause, waitMs: setAsides === 0 ? 0 : backOffMs(setAsides, random) };
 }
 
-/** Whether the same request may succeed later without anybody's doing. */
-function isTransient(status: number | null): boolean {
+/** Whether the same request may succeed later without anybody's doing; such failures are no refusals. */
+export function isTransient(status: number | null): boolean {
   return status === null || status === 408 || status === 425 || status === 429 || status >= 500;
 }
 

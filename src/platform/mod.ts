@@ -21,6 +21,8 @@ export {
 export { openPoll } from "./poll.ts";
 export { type MachineFacts, probeMachine, type TunFacts, type UdpFacts } from "./probe.ts";
 export { runtimeName } from "./runtime.ts";
+export { openTimers } from "./timers.ts";
 export { openTun, tunOf, type TunOptions } from "./tun.ts";
 export { openUdp, openUdpPair, udpOf, type UdpOptions, type UdpPair } from "./udp.ts";
 export { openWake, wakeOf } from "./wake.ts";
+export { openZstd, type ZstdName } from "./zstd.ts";
