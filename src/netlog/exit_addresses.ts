@@ -2,10 +2,13 @@
  * What stands for an address in exit rows, by the exit mode, once per address.
  *
  * In: numbers of an AddressTable. Out: numbers of the same table, new addresses being entered where the mode makes some.
+ * Guarantees: what is made never is a node's address, or it would be read as that node's traffic. Not here: the modes
+ * themselves (exit_mode.ts).
  */
 import { ADDRESS_WORDS } from "../packet/mod.ts";
 import { type AddressTable, NO_ADDRESS } from "./address_table.ts";
 import { type ExitPolicy, Pseudonyms, truncateAddress } from "./exit_mode.ts";
+import { NO_NODES, type NodeSource } from "./nodes.ts";
 
 /** See file header. */
 export class ExitAddresses {
@@ -14,6 +17,7 @@ export class ExitAddresses {
   readonly #words = new Uint32Array(ADDRESS_WORDS);
   /** By number: what stands for it, + 1; 0 = not yet asked. */
   #replacements = new Uint32Array(0);
+  #nodes: NodeSource = NO_NODES;
 
   constructor(policy: ExitPolicy) {
     this.#policy = policy;
@@ -21,7 +25,8 @@ export class ExitAddresses {
   }
 
   /** Begins a window with the addresses numbered below `count`. */
-  begin(count: number): void {
+  begin(count: number, nodes: NodeSource): void {
+    this.#nodes = nodes;
     const room = this.#replacements.length;
     if (count > room || room > Math.max(count * 4, 1 << 16)) {
       this.#replacements = new Uint32Array(count);
@@ -46,8 +51,14 @@ export class ExitAddresses {
     const words = this.#words;
     const start = number * ADDRESS_WORDS;
     for (let word = 0; word < ADDRESS_WORDS; word++) words[word] = addresses.words[start + word];
-    if (this.#pseudonyms === null) truncateAddress(words, family);
-    else this.#pseudonyms.replace(words, family);
+    const isNodes = () => this.#nodes.byAddress(words, 0, family) !== null;
+    if (this.#pseudonyms === null) {
+      truncateAddress(words, family);
+      if (isNodes()) return NO_ADDRESS;
+    } else {
+      // Pseudonyms are a permutation, so that going on from a node's address ends at another's, and no two end at one.
+      do this.#pseudonyms.replace(words, family); while (isNodes());
+    }
     return addresses.number(words, 0, family === 6);
   }
 }

@@ -6,7 +6,8 @@
  *   zero    nothing: one row of sums (the original's)
  *   node    addresses of known nodes; no protocol, no ports (the newer original's)
  *   prefix  as node, and of other addresses the /24 or /48
- *   keyed   all but other addresses, in whose place stand pseudonyms that keep common prefixes
+ *   keyed   all but other addresses, in whose place stand pseudonyms that keep common prefixes (but for the few that
+ *           would be a node's address, exit_addresses.ts)
  *   full    everything
  *
  * Rows that become equal are merged (message.ts). Physical rows are written as they are.
@@ -37,19 +38,14 @@ export function keepsPorts(mode: ExitMode): boolean {
   return mode === "keyed" || mode === "full";
 }
 
-/** Bits kept by mode `prefix`. */
-const PREFIX_BITS: Record<Family, number> = { 4: 24, 6: 48 };
-
-/** Zeroes what mode `prefix` does not keep. @param words One address; changed in place. */
+/** Zeroes what mode `prefix` does not keep: all behind the /24 or /48. @param words One address; changed in place. */
 export function truncateAddress(words: Uint32Array, family: Family): void {
   if (family === 4) {
-    words[3] &= -1 << (32 - PREFIX_BITS[4]);
+    words[3] &= 0xffffff00;
     return;
   }
-  for (let word = 0; word < 4; word++) {
-    const kept = Math.min(32, Math.max(0, PREFIX_BITS[6] - word * 32));
-    words[word] &= kept === 0 ? 0 : -1 << (32 - kept);
-  }
+  words[1] &= 0xffff0000;
+  words.fill(0, 2, 4);
 }
 
 /** Bytes of a PRF input: family, number of bytes that count, and those bytes, zeroes behind them. */

@@ -103,7 +103,7 @@ export class WindowEncoder {
     if (this.isEmpty) return [];
     const self = nodes.self();
     this.#learnAddresses(classifier, nodes);
-    this.#classifyRows();
+    this.#classifyRows(nodes);
     const order = this.#sortRows();
     const parts = new MessageParts({ ...window, self, exitMode: this.#exitPolicy.mode });
     this.#encodeRows(order, parts, self);
@@ -130,10 +130,10 @@ export class WindowEncoder {
   }
 
   /** Fills the columns of all rows. */
-  #classifyRows(): void {
+  #classifyRows(nodes: NodeSource): void {
     const { heads, srcs, dsts, ports, count } = this.#rows;
     this.#reserve();
-    this.#exit.begin(this.#addresses.count);
+    this.#exit.begin(this.#addresses.count, nodes);
     const facts = this.#facts;
     const keepPorts = keepsPorts(this.#exitPolicy.mode);
     for (let row = 0; row < count; row++) {
