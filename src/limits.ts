@@ -200,5 +200,7 @@ export const GAP_HOLD_OFF_MS = 600_000;
  * takes up to 1,100 bytes, so that a record stays below MESSAGE_BYTES_MAX.
  */
 export const GAP_RANGES_MAX = 144;
-/** One of two places of the state file: three gap records (losses, two frozen) and the list of segments fit. */
-export const SPOOL_STATE_BYTES = 640 * 1024;
+/** One of two places of the state file: two gap records (losses and one under way) and the list of segments fit. */
+export const SPOOL_STATE_BYTES = 512 * 1024;
+/** How long a node that ends tries to deliver what waits; the rest is kept for its next start. */
+export const SHUTDOWN_DELIVERY_MS = 5_000;

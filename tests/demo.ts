@@ -44,8 +44,17 @@ interface Window {
   readonly start: string;
   readonly end: string;
   readonly virtualTraffic?: readonly Row[];
+  readonly subnetTraffic?: readonly Row[];
+  readonly exitTraffic?: readonly Row[];
   readonly physicalTraffic?: readonly Row[];
 }
+
+const LISTS = [
+  ["between nodes", "virtualTraffic"],
+  ["with networks behind nodes", "subnetTraffic"],
+  ["with the internet, and what no route explains", "exitTraffic"],
+  ["on the wire", "physicalTraffic"],
+] as const;
 
 function obstacle(): string | null {
   if (process.getuid?.() !== 0) {
@@ -106,12 +115,11 @@ function printRows(title: string, rows: readonly Row[] = []): void {
 async function printWindows(node: Child, wanted: number): Promise<void> {
   let printed = 0;
   while (printed < wanted && node.running) {
-    const lines = node.stdout.split("\n").slice(0, -1);
+    const lines = node.stdout.split("\n").slice(0, -1).filter((line) => line.includes('Traffic":'));
     for (; printed < Math.min(wanted, lines.length); printed++) {
       const window = JSON.parse(lines[printed]!) as Window;
       console.log(`\nwindow ${window.start.slice(11, 19)} .. ${window.end.slice(11, 19)} UTC`);
-      printRows("through the tunnel", window.virtualTraffic);
-      printRows("on the wire", window.physicalTraffic);
+      for (const [title, list] of LISTS) printRows(title, window[list]);
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

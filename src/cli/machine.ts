@@ -5,9 +5,11 @@ import { type Answer, type NodePlatform, systemResolver, type WorkerThread } fro
 import {
   openClock,
   openNetwork,
+  openTimers,
   openTun,
   openUdpPair,
   openWake,
+  openZstd,
   runtimeName,
 } from "../platform/mod.ts";
 import type { CommandIo } from "./io.ts";
@@ -25,12 +27,14 @@ export function openMachine(io: CommandIo): NodePlatform {
     runtime: runtimeName(),
     processId: process.pid,
     clock: openClock(),
+    timers: openTimers(),
     network: openNetwork(),
     resolver: systemResolver,
     ...(cryptoName !== undefined && { cryptoName }),
     openTun: (name) => openTun({ name }),
     openSockets: openUdpPair,
     openWake,
+    openZstd,
     startWorker,
     randomWords: (count) => {
       const words = new Uint32Array(count);

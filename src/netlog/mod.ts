@@ -18,11 +18,21 @@ export {
   type KeyedPrf,
   PRF_INPUT_BYTES,
 } from "./exit_mode.ts";
+export {
+  type LoggedWindow,
+  Logger,
+  type LoggerOptions,
+  type LoggerStartup,
+  type LoggerTotals,
+  SHUTDOWN_MS_DEFAULT,
+  type WindowSink,
+} from "./logger.ts";
 export { WindowEncoder, type WindowView } from "./message.ts";
 export { type EncodedMessage } from "./message_parts.ts";
 export { NO_NODES, NodeDirectory, type NodeFacts, nodeInfo, type NodeSource } from "./nodes.ts";
 export { OVERLAY_DEFAULT, OverlayRanges } from "./overlay.ts";
 export { hasTraffic, parseMessage, toMessage } from "./parse.ts";
+export { type LostSums, parseReport, type Report, writeReport } from "./report.ts";
 export { RouteHistory } from "./route_history.ts";
 export {
   NO_ROUTES,
@@ -41,3 +51,4 @@ export {
   type NodeInfo,
   writeMessage,
 } from "./schema.ts";
+export { type ClockReading, WindowGrid, type WindowLabels } from "./window_grid.ts";

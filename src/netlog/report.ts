@@ -108,14 +108,14 @@ function optional(name: string, text: string): string {
   return text === "{}" ? "" : `"${name}":${text}`;
 }
 
-/** An object of those members that have something to say; nothing where none has. */
+/** An object of those members that have something to say; nothing where none has. Their names may be any. */
 function group<T>(
   name: string,
   values: Readonly<Partial<Record<string, T>>>,
   write: (value: T) => string,
 ): string {
   const members = Object.entries(values).map(([key, value]) =>
-    value === undefined ? "" : optional(key, write(value))
+    value === undefined ? "" : optional(quote(key).slice(1, -1), write(value))
   );
   return optional(name, object(members));
 }
@@ -128,8 +128,8 @@ function group<T>(
  */
 export function parseReport(value: ExactJson): Report | null {
   const extension = membersOr(value)[WIRE.extension];
-  const found = extension === undefined ? undefined : membersOr(extension)[NAME.report];
-  if (found === undefined) return null;
+  const found = membersOr(extension ?? null)[NAME.report] ?? null;
+  if (found === null) return null;
   const entry = toMembers(value, NAME.report);
   const report = toMembers(found, NAME.report);
   return {
@@ -162,8 +162,12 @@ function membersOr(value: ExactJson): Members {
   return isObject ? value as Members : {};
 }
 
+function isAbsent(value: ExactJson | undefined): value is null | undefined {
+  return value === undefined || value === null;
+}
+
 function toCountsOrNull(value: ExactJson | undefined, name: string): Counts | null {
-  return value === undefined ? null : toCounts(toMembers(value, name));
+  return isAbsent(value) ? null : toCounts(toMembers(value, name));
 }
 
 /** Names that a newer version of tunlog may have added are passed over. @param names null = any. */
@@ -173,7 +177,7 @@ function toGroup<Name extends string, T>(
   names: readonly Name[] | null,
   read: (members: Members) => T,
 ): Record<Name, T> {
-  const members = value === undefined ? {} : toMembers(value, name);
+  const members = isAbsent(value) ? {} : toMembers(value, name);
   const known = Object.entries(members).filter(([key]) => names?.includes(key as Name) ?? true);
   return Object.fromEntries(
     known.map(([key, member]) => [key, read(toMembers(member ?? null, key))]),

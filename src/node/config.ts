@@ -7,19 +7,14 @@
  * Not here: reading the file (config_file.ts), resolving names, applying anything.
  */
 import { ConfigError } from "../errors.ts";
-import {
-  ALLOWED_IPS_MAX,
-  CONFIG_BYTES_MAX,
-  FLOWS_MAX_DEFAULT,
-  PEERS_MAX,
-  WINDOW_MS_DEFAULT,
-} from "../limits.ts";
+import { ALLOWED_IPS_MAX, CONFIG_BYTES_MAX, PEERS_MAX } from "../limits.ts";
 import { prefixText } from "../packet/mod.ts";
 import type { AllowedIp } from "../wireguard/mod.ts";
 import { DEFAULT_TIMING, lastMinuteRekeyMs, type Timing } from "../wireguard/mod.ts";
-import { FLOW_LOG_KEYS, INTERFACE_KEYS, PEER_KEYS, SECTIONS, TIMER_KEYS } from "./config_keys.ts";
+import { type FlowLogConfig, readFlowLog } from "./config_flow_log.ts";
+import { INTERFACE_KEYS, PEER_KEYS, SECTIONS, TIMER_KEYS } from "./config_keys.ts";
 import { parseSections, Problems, Section } from "./config_parser.ts";
-import type { ConfigEndpoint, FlowLogOutput } from "./config_values.ts";
+import type { ConfigEndpoint } from "./config_values.ts";
 import { keyToBase64 } from "./key_text.ts";
 
 /** When a hook runs; see wg-quick(8). */
@@ -44,13 +39,6 @@ export interface PeerConfig {
   readonly allowedIps: readonly AllowedIp[];
   /** Seconds; 0 = off. */
   readonly persistentKeepaliveS: number;
-}
-
-/** `[FlowLog]`. */
-export interface FlowLogConfig {
-  readonly periodMs: number;
-  readonly flowsMax: number;
-  readonly output: FlowLogOutput;
 }
 
 /** A whole configuration file. */
@@ -134,7 +122,7 @@ export function parseNodeConfig(text: string, path: string): NodeConfig {
     table: own.one(INTERFACE_KEYS.table) ?? "auto",
     hooks: readHooks(own),
     peers: readPeers(sections.filter((section) => section.spec === SECTIONS.peer), problems),
-    flowLog: readFlowLog(find(SECTIONS.flowLog)),
+    flowLog: readFlowLog(find(SECTIONS.flowLog), interfaceName, problems),
     timing: readTiming(find(SECTIONS.timers), problems),
     warnings: problems.warnings,
   };
@@ -237,14 +225,6 @@ function readAllowedIps(
     }
   }
   return allowedIps;
-}
-
-function readFlowLog(section: Section): FlowLogConfig {
-  return {
-    periodMs: section.one(FLOW_LOG_KEYS.period) ?? WINDOW_MS_DEFAULT,
-    flowsMax: section.one(FLOW_LOG_KEYS.flowsMax) ?? FLOWS_MAX_DEFAULT,
-    output: section.one(FLOW_LOG_KEYS.output) ?? { kind: "stdout" },
-  };
 }
 
 function readTiming(section: Section, problems: Problems): Partial<Timing> {

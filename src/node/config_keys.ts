@@ -3,21 +3,36 @@
  *
  * The parser (config_parser.ts), its error messages and the help text all come from these tables.
  */
-import { FLOWS_MAX_MAX, FLOWS_MAX_MIN, MTU_BYTES_MAX, MTU_BYTES_MIN } from "../limits.ts";
+import {
+  FLOWS_MAX_MAX,
+  FLOWS_MAX_MIN,
+  MTU_BYTES_MAX,
+  MTU_BYTES_MIN,
+  SPOOL_BYTES_MAX,
+  SPOOL_BYTES_MIN,
+} from "../limits.ts";
+import { EXIT_MODES } from "../netlog/mod.ts";
 import {
   parseAllowedIp,
+  parseByteCount,
+  parseCollection,
+  parseCollectorUrl,
   parseDecimal,
   parseEndpoint,
   parseFwmark,
   parseInterfaceAddress,
   parseKeepalive,
   parseListenPort,
+  parseLogId,
   parseMtu,
   parseOutput,
+  parseOverlayRange,
   parsePeriodMs,
   parseSaveConfig,
+  parseStateDirectory,
   parseTable,
   parseTimerMs,
+  parseWord,
   type Warn,
 } from "./config_values.ts";
 import { isZeroKey, keyFromBase64 } from "./key_text.ts";
@@ -63,6 +78,13 @@ const FWMARK_FORM = "a number 0..4294967295, decimal or 0x…, or off";
 const TABLE_FORM = "auto, off, main, or a routing table 1..4294967295, decimal or 0x…";
 const FLOWS_FORM = `a whole number ${FLOWS_MAX_MIN}..${FLOWS_MAX_MAX}`;
 const parseFlowsMax = (value: string) => parseDecimal(value, FLOWS_MAX_MIN, FLOWS_MAX_MAX);
+const SPOOL_FORM = `bytes with an optional K, M or G, ${SPOOL_BYTES_MIN / 2 ** 20}M..${
+  SPOOL_BYTES_MAX / 2 ** 30
+}G`;
+const parseSpoolSize = (value: string) => parseByteCount(value, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX);
+const ID_FORM = "64 hexadecimal digits, not all zero";
+const URL_FORM = "an http or https URL without user, query or fragment, e.g. http://10.0.0.1:8080";
+const OVERLAY_FORM = "a prefix such as 100.64.0.0/10, or an exception such as !100.115.92.0/23";
 const TIMER_FORM = "seconds 0.05..86400, with up to three decimals";
 
 /** Infers the value's type from the parser. */
@@ -114,7 +136,16 @@ export const PEER_KEYS = {
 export const FLOW_LOG_KEYS = {
   period: key({ name: "Period", kind: "single", form: "seconds 1..60, whole", parse: parsePeriodMs, help: "Length of a window; default 5" }),
   flowsMax: key({ name: "FlowsMax", kind: "single", form: FLOWS_FORM, parse: parseFlowsMax, help: "Connections kept apart in one window; default 65536" }),
-  output: key({ name: "Output", kind: "single", form: "stdout, none, or a path that holds a slash", parse: parseOutput, keepsSpaces: true, help: "Where rows are written as JSON lines; default stdout" }),
+  output: key({ name: "Output", kind: "single", form: "stdout, none, or a path that holds a slash", parse: parseOutput, keepsSpaces: true, help: "Where messages are written as JSON lines; default stdout, or none beside a Collector" }),
+  exitMode: key({ name: "ExitMode", kind: "single", form: EXIT_MODES.join(", "), parse: parseWord(EXIT_MODES), help: "What is written of traffic to the internet: zero sums only, node overlay addresses, prefix /24 and /48, keyed pseudonyms, full; default zero" }),
+  overlayRanges: key({ name: "OverlayRanges", kind: "spaced list", form: OVERLAY_FORM, parse: parseOverlayRange, help: "Addresses of nodes rather than of networks behind them; default: the networks of Address and Tailscale's ranges" }),
+  subnetRoutes: key({ name: "SubnetRoutes", kind: "spaced list", form: ADDRESS_FORM, parse: parseAllowedIp, help: "Networks behind this node that it offers to peers" }),
+  collector: key({ name: "Collector", kind: "single", form: URL_FORM, parse: parseCollectorUrl, help: "Log collection that messages are sent to" }),
+  collection: key({ name: "Collection", kind: "single", form: "1..253 characters a-z A-Z 0-9 _ . -", parse: parseCollection, help: "Name of the collection; default tunlog" }),
+  privateId: key({ name: "PrivateId", kind: "single", form: ID_FORM, parse: parseLogId, isSecret: true, help: "Credential of this node's stream; absent: made once and kept in StateDirectory" }),
+  copyId: key({ name: "CopyId", kind: "single", form: ID_FORM, parse: parseLogId, isSecret: true, help: "Credential of a stream that entries are copied to" }),
+  stateDirectory: key({ name: "StateDirectory", kind: "single", form: "an absolute path, or none", parse: parseStateDirectory, keepsSpaces: true, help: "Where ids, keys and what waits for upload are kept; default /var/lib/tunlog/INTERFACE; none: in memory" }),
+  spoolSize: key({ name: "SpoolSize", kind: "single", form: SPOOL_FORM, parse: parseSpoolSize, help: "Most that waits for upload; beyond, the oldest goes and is declared lost; default 256M" }),
 };
 
 /** Keys of `[Collector]`: the section is known, so that a file can be told apart from a misspelt one. */

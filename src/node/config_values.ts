@@ -216,13 +216,14 @@ export function quote(text: string): string {
 
 // ---- The flow log's delivery ------------------------------------------------------------------------------------
 
-/** Reads a collector's base URL; without slash, query or fragment at its end, because paths are put behind it. */
-export function parseCollectorUrl(text: string): URL | undefined {
+/** Reads a collector's base URL. @returns It without a slash at its end, because paths are put behind it. */
+export function parseCollectorUrl(text: string): string | undefined {
   if (!URL.canParse(text)) return undefined;
   const url = new URL(text);
   const isHttp = url.protocol === "http:" || url.protocol === "https:";
   if (!isHttp || url.hostname === "" || url.search !== "" || url.hash !== "") return undefined;
-  return url.username === "" && url.password === "" ? url : undefined;
+  if (url.username !== "" || url.password !== "" || /[?#]$/.test(text)) return undefined;
+  return url.href.replace(/\/+$/, "");
 }
 
 /** Reads the name of a collection (SPEC section 3). */

@@ -132,7 +132,7 @@ export class FlowLog implements WindowSink {
   }
 
   async close(timeoutMs: number): Promise<number> {
-    this.#lastTotals = this.#logger.totals();
+    this.#lastTotals = this.#logger.totals() ?? this.#lastTotals;
     this.#warnOfMissingRows(this.#lastTotals);
     const left = await Promise.all(this.#outputs.map((output) => output.close(timeoutMs)));
     return left.reduce((sum, entries) => sum + entries, 0);

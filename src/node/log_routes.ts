@@ -12,6 +12,7 @@ import {
   OverlayRanges,
   type RouteConfig,
 } from "../netlog/mod.ts";
+import { OVERLAY_RANGES_MAX } from "../limits.ts";
 import type { DeviceSnapshot } from "../wireguard/mod.ts";
 import type { NodeConfig } from "./config.ts";
 import { keyToBase64 } from "./key_text.ts";
@@ -88,22 +89,35 @@ export function nodesOf(view: LogView): NodeDirectory {
 /** Which addresses are nodes': as configured, or those that the nodes have been known to have since the start. */
 export class OverlayView {
   readonly #configured: OverlayRanges | null;
-  /** Grows only: what a removed peer sent before its removal was overlay traffic. */
-  readonly #ranges = new Set<string>(OVERLAY_DEFAULT);
+  /** Grows as long as there is room: what a removed peer sent before its removal was overlay traffic. */
+  #ranges = new Set<string>(OVERLAY_DEFAULT);
+  readonly #rangesMax: number;
 
-  /** @param configured null = by the nodes' addresses. */
-  constructor(configured: readonly string[] | null) {
+  /**
+   * @param configured null = by the nodes' addresses.
+   * @param rangesMax For tests.
+   */
+  constructor(configured: readonly string[] | null, rangesMax: number = OVERLAY_RANGES_MAX) {
     this.#configured = configured === null ? null : new OverlayRanges(configured);
+    this.#rangesMax = rangesMax;
   }
 
   /** Ranges with those of `view`. */
-  update({ addresses, peers }: LogView): OverlayRanges {
+  update(view: LogView): OverlayRanges {
     if (this.#configured !== null) return this.#configured;
+    this.#add(view);
+    if (this.#ranges.size > this.#rangesMax) {
+      this.#ranges = new Set(OVERLAY_DEFAULT);
+      this.#add(view);
+    }
+    return new OverlayRanges([...this.#ranges]);
+  }
+
+  #add({ addresses, peers }: LogView): void {
     for (const address of addresses) this.#ranges.add(prefixText(maskPrefix(address)));
     for (const { allowedIps } of peers) {
       for (const address of ownAddresses(allowedIps)) this.#ranges.add(prefixText(address));
     }
-    return new OverlayRanges([...this.#ranges]);
   }
 }
 

@@ -5,8 +5,8 @@
  * Not here: printing, signals, exit codes (cli); devices and system calls (platform).
  */
 export { type ConfigFile, configPathOf, readConfigFile } from "./config_file.ts";
+export { type CollectorConfig, type FlowLogConfig } from "./config_flow_log.ts";
 export {
-  type FlowLogConfig,
   type Hook,
   type HookMoment,
   interfaceNameOf,
@@ -25,7 +25,7 @@ export {
   knownNodes,
 } from "./control_client.ts";
 export { DataPlaneHost, type WorkerPlatform } from "./data_plane_host.ts";
-export { type FlowSink } from "./flow_log.ts";
+export { type FlowSink } from "./line_output.ts";
 export { Node, type NodeOwner, type NodePlatform, type NodeSockets } from "./node.ts";
 export { type Resolver, systemResolver } from "./resolve.ts";
 export { type WorkerThread } from "./worker_client.ts";

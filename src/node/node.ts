@@ -6,14 +6,27 @@
  * reverse, is safe to call twice, and the last window of the flow log is written before it returns.
  */
 import { Counters, COUNTERS_BYTES } from "../counters.ts";
-import { PHYSICAL_FLOWS_MAX } from "../limits.ts";
+import { PHYSICAL_FLOWS_MAX, SHUTDOWN_DELIVERY_MS } from "../limits.ts";
 import { HASH_SECRET_WORDS } from "../packet/mod.ts";
-import type { ClockPort, NetworkPort, TunPort, UdpPort, WakePort } from "../ports.ts";
+import type {
+  ClockPort,
+  NetworkPort,
+  TimerPort,
+  TunPort,
+  UdpPort,
+  WakePort,
+  ZstdPort,
+} from "../ports.ts";
 import { createBanks, FlowReader } from "../flow/mod.ts";
+import type { DeviceUpdate } from "../wireguard/mod.ts";
 import type { HookMoment, NodeConfig } from "./config.ts";
 import { reloadUpdate, startUpdate } from "./config_update.ts";
 import { createControlServer } from "./control_server.ts";
-import { FlowLog, type FlowSink } from "./flow_log.ts";
+import { FlowLog } from "./flow_log.ts";
+import { type FlowSink, LineOutput } from "./line_output.ts";
+import { openCollectorOutput } from "./open_collector.ts";
+import { openExitPolicy } from "./log_identity.ts";
+import { logView } from "./log_routes.ts";
 import { applyNetworkPlan, changeRoutes, readNetworkFacts, undoNetworkPlan } from "./network.ts";
 import { type NetworkPlan, type NetworkSettings, planNetwork } from "./network_plan.ts";
 import type { NetworkUndo, UndoEntry } from "./network_undo.ts";
@@ -39,6 +52,7 @@ export interface NodePlatform {
   readonly runtime: string;
   readonly processId: number;
   readonly clock: ClockPort;
+  readonly timers: TimerPort;
   readonly network: NetworkPort;
   readonly resolver: Resolver;
   /** Cryptography asked for; absent = the best that is there. */
@@ -47,13 +61,14 @@ export interface NodePlatform {
   openSockets(port: number, mark: number): NodeSockets;
   openWake(): WakePort;
   startWorker(): WorkerThread;
+  openZstd(): Promise<ZstdPort>;
   /** Unpredictable words, for the flow tables' hash. */
   randomWords(count: number): Uint32Array;
 }
 
 /** What a node's owner gives and hears. */
 export interface NodeOwner {
-  /** Takes the flow log; null = nobody wants it. */
+  /** Takes the flow log as lines; null = nobody wants them. */
   readonly sink: FlowSink | null;
   /** Runs the hooks of a moment. @throws To refuse a start. */
   readonly runHooks: (moment: HookMoment) => void;
@@ -131,12 +146,8 @@ export class Node {
     this.#planNetwork(resolved);
     this.#openSockets();
     await this.#startWorker();
-    await this.#worker.run({
-      type: "configure",
-      update: startUpdate(this.#config, resolved.endpoints),
-    });
+    await this.#configure(this.#config, startUpdate(this.#config, resolved.endpoints));
     this.#retryUnresolved(resolved);
-    this.#flowLog.start();
     this.#applyNetwork();
     await this.#serve();
     this.#owner.runHooks("postUp");
@@ -201,15 +212,7 @@ export class Node {
     const physical = createBanks(PHYSICAL_FLOWS_MAX, hashSecret);
     this.#counters = new Counters(counters);
     this.#wake = this.#owned(this.#platform.openWake());
-    this.#flowLog = new FlowLog({
-      virtual: new FlowReader(virtual),
-      physical: new FlowReader(physical),
-      clock: this.#platform.clock,
-      periodMs: flowLog.periodMs,
-      sink: this.#owner.sink,
-      wake: () => this.#wake.wake(),
-      warn: this.#owner.warn,
-    });
+    await this.#startFlowLog(virtual, physical, hashSecret);
     this.#worker = new WorkerClient(this.#platform.startWorker(), this.#wake, control, {
       counting: () => this.#flowLog.counting(),
       failed: (message) => this.#fail(message),
@@ -233,13 +236,56 @@ export class Node {
     await this.#giveSockets(this.#sockets);
   }
 
+  /** Before anything can be counted. */
+  async #startFlowLog(
+    virtual: SharedArrayBuffer,
+    physical: SharedArrayBuffer,
+    hashSecret: Uint32Array,
+  ): Promise<void> {
+    const { clock, timers } = this.#platform;
+    const { flowLog, interfaceName } = this.#config;
+    const warn = this.#owner.warn;
+    const { sink } = this.#owner;
+    const exitPolicy = openExitPolicy(flowLog, warn);
+    const collector = await openCollectorOutput(flowLog, this.#platform, warn);
+    this.#flowLog = new FlowLog({
+      virtual: [new FlowReader(virtual)],
+      physical: [new FlowReader(physical)],
+      ...{ clock, timers, hashSecret, exitPolicy, collector, warn },
+      periodMs: flowLog.periodMs,
+      overlayRanges: flowLog.overlayRanges,
+      name: interfaceName,
+      lines: sink === null ? null : new LineOutput(sink, warn),
+      counters: () => this.#counters.values(),
+      wake: () => this.#wake.wake(),
+    });
+    this.#undo.push(() => this.#stopFlowLog());
+    await this.#flowLog.start();
+  }
+
+  async #stopFlowLog(): Promise<void> {
+    const left = await this.#flowLog.stop(SHUTDOWN_DELIVERY_MS);
+    if (left === 0) return;
+    const isKept = this.#config.flowLog.stateDirectory !== null;
+    this.#owner.info(
+      `${left} entries of the flow log are not delivered: ` +
+        (isKept ? "the next start will send them" : "they are lost, StateDirectory is none"),
+    );
+  }
+
   async #stopWorker(): Promise<void> {
     try {
       await this.#worker.run({ type: "stop" });
     } finally {
       this.#worker.terminate();
-      await this.#flowLog.stop();
     }
+  }
+
+  /** Has the data plane take over `update`, and the flow log the peers that there are then. */
+  async #configure(config: NodeConfig, update: DeviceUpdate): Promise<void> {
+    await this.#worker.run({ type: "configure", update });
+    const { device } = await this.#worker.snapshot();
+    this.#flowLog.reconfigure(logView(config, device));
   }
 
   async #serve(): Promise<void> {
@@ -327,10 +373,7 @@ export class Node {
       const facts = readNetworkFacts(this.#platform.network, settings, []);
       const plan = planNetwork({ ...settings, mtuBytes: this.#plan.mtuBytes }, facts);
       await this.#changeSockets(config.listenPort || this.#sockets.port, plan.mark, async () => {
-        await this.#worker.run({
-          type: "configure",
-          update: reloadUpdate(config, resolved.endpoints, device),
-        });
+        await this.#configure(config, reloadUpdate(config, resolved.endpoints, device));
       });
       const applied = changeRoutes(
         this.#platform.network,
@@ -356,7 +399,7 @@ export class Node {
 
   async #uapiSet({ device, listenPort, fwmark }: UapiChange): Promise<number> {
     await this.#changeSockets(listenPort ?? this.#sockets.port, fwmark ?? this.#mark, async () => {
-      await this.#worker.run({ type: "configure", update: device });
+      await this.#configure(this.#config, device);
     });
     return 0;
   }

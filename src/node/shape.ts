@@ -39,6 +39,16 @@ export function listOf<T>(check: Check<T>): Check<readonly T[]> {
       : refuse(where, "a list");
 }
 
+/** An object of any names, each with what `check` takes. */
+export function mapOf<T>(check: Check<T>): Check<Readonly<Record<string, T>>> {
+  return (value, where) =>
+    Object.fromEntries(
+      Object.entries(record(value, where)).map(([name, member]) =>
+        [name, check(member, `${where}.${name}`)] as const
+      ),
+    );
+}
+
 /** An object with exactly the members of T; the compiler sees to it that none is forgotten here. */
 export function objectOf<T extends object>(
   checks: { readonly [K in keyof T]: Check<T[K]> },

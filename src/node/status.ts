@@ -4,8 +4,15 @@
  * In: a NodeStatus, made by the node, carried as JSON over the control socket. Out: text in the style of `wg show`,
  * followed by the flow log's health and by every drop that happened, with its meaning.
  */
-import { COUNTER_INFO, COUNTER_NAMES, type CounterName, type CounterValue } from "../counters.ts";
+import {
+  CLASS_NAMES,
+  COUNTER_INFO,
+  COUNTER_NAMES,
+  type CounterName,
+  type CounterValue,
+} from "../counters.ts";
 import type { LinkStatistics } from "../ports.ts";
+import type { DeliveryStatus } from "./delivery.ts";
 import type { FlowLogStatus } from "./flow_log.ts";
 
 /** Packets and bytes of one direction; bytes are UDP payload. */
@@ -97,6 +104,7 @@ export function formatStatus(status: NodeStatus, format: StatusFormat): string {
     formatInterface(status, paint, format.wallMs),
     ...sortedPeers(status.peers).map((peer) => formatPeer(peer, paint, format.wallMs)),
     formatFlowLog(status, paint),
+    formatCollector(status, paint, format.wallMs),
     formatDrops(status, paint),
     status.warnings.map((warning) => `${paint.alarm("warning")}: ${warning}`),
   ];
@@ -164,27 +172,86 @@ function formatPeer(peer: PeerStatus, paint: Paints, wallMs: number): string[] {
 }
 
 function formatFlowLog({ flowLog, waitingPackets }: NodeStatus, paint: Paints): string[] {
-  const { virtual } = flowLog;
-  const folded = virtual.foldedRows === 0 ? "" : ` (${virtual.foldedRows} folded)`;
+  const { virtual, classes, foldedRows, windowsFailed } = flowLog;
+  const folded = foldedRows === 0 ? "" : ` (${foldedRows} folded)`;
+  const happened = CLASS_NAMES.filter((name) =>
+    classes[name].txPackets + classes[name].rxPackets > 0
+  );
   const lines = [
     paint.head("flow log"),
     line(paint, "windows", String(flowLog.windows)),
-    line(paint, "rows", `${virtual.rows}${folded}`),
+    line(paint, "rows", `${flowLog.rows}${folded}`),
     line(
       paint,
       "counted",
       `${trafficText(virtual.rxPackets, virtual.rxBytes)} received, ` +
         `${trafficText(virtual.txPackets, virtual.txBytes)} sent`,
     ),
+    ...happened.map((name) => {
+      const { rxBytes, txBytes } = classes[name];
+      return line(paint, name, `${bytesText(rxBytes)} received, ${bytesText(txBytes)} sent`);
+    }),
   ];
-  if (flowLog.windowsFailed > 0) {
-    const why = flowLog.lastError === null ? "" : `: ${flowLog.lastError}`;
-    lines.push(line(paint, "windows not written", paint.alarm(`${flowLog.windowsFailed}${why}`)));
+  if (windowsFailed > 0) {
+    lines.push(line(paint, "windows not made", paint.alarm(String(windowsFailed))));
+  }
+  if (flowLog.lines !== null && flowLog.lines.linesFailed > 0) {
+    const { linesFailed, lastError } = flowLog.lines;
+    const why = lastError === null ? "" : `: ${lastError}`;
+    lines.push(line(paint, "lines not written", paint.alarm(`${linesFailed}${why}`)));
   }
   if (waitingPackets > 0) {
     lines.push(line(paint, "waiting", `${countText(waitingPackets, "packet")} for a session`));
   }
   return lines;
+}
+
+/** Upload, queue and losses. */
+function formatCollector({ flowLog }: NodeStatus, paint: Paints, wallMs: number): string[] {
+  const { collector } = flowLog;
+  if (collector === null) return [];
+  const { delivery } = collector;
+  const { lastSuccessWallMs, entriesDelivered, bodyBytes, sentBytes } = delivery;
+  const lastUpload = lastSuccessWallMs === null ? "never" : agoText(wallMs - lastSuccessWallMs);
+  const delivered = `${entriesText(entriesDelivered)}, ${bytesText(bodyBytes)} sent as ` +
+    `${bytesText(sentBytes)} (${collector.compression})`;
+  const queue = `${entriesText(collector.waitingEntries)}, ${
+    bytesText(collector.waitingBytes)
+  } of ${bytesText(collector.waitingBytesMax)} ${
+    collector.where === "disk" ? "on disk" : "in memory"
+  }`;
+  const lines = [
+    `${paint.head("collector")}: ${collector.url} (${collector.collection})`,
+    line(paint, "stream", collector.publicId),
+    line(paint, "last upload", lastUpload),
+    line(paint, "delivered", delivered),
+    line(paint, "queue", queue),
+  ];
+  if (delivery.failuresInRow > 0) {
+    lines.push(line(paint, "failing", paint.alarm(failingText(delivery, wallMs))));
+  }
+  if (collector.diskError !== null) {
+    lines.push(line(paint, "spool", paint.alarm(collector.diskError)));
+  }
+  for (const [cause, { entries, packets, bytes, complete }] of Object.entries(collector.lost)) {
+    const known = `${entriesText(entries)} with ${trafficText(packets, bytes)}`;
+    // A process that was killed took what it had counted since its last window with it: nobody knows how much.
+    const what = complete ? known : entries === 0 ? "an unknown amount" : `${known} and more`;
+    lines.push(line(paint, "lost", paint.alarm(`${what}: ${cause}`)));
+  }
+  return lines;
+}
+
+function failingText(delivery: DeliveryStatus, wallMs: number): string {
+  const { failuresInRow, lastProblem, nextTryWallMs } = delivery;
+  const waitMs = nextTryWallMs === null ? 0 : Math.max(0, nextTryWallMs - wallMs);
+  const next = nextTryWallMs === null ? "" : `, next try in ${durationText(waitMs / 1000)}`;
+  const why = lastProblem === null ? "" : `: ${lastProblem}`;
+  return `${countText(failuresInRow, "time")} in a row${next}${why}`;
+}
+
+function entriesText(count: number): string {
+  return `${count} ${count === 1 ? "entry" : "entries"}`;
 }
 
 function formatDrops({ counters }: NodeStatus, paint: Paints): string[] {

@@ -1,8 +1,18 @@
 /** NodeStatus as it comes out of JSON: one check per member. */
-import { COUNTER_NAMES, type CounterName, type CounterValue } from "../counters.ts";
+import {
+  CLASS_NAMES,
+  type ClassName,
+  COUNTER_NAMES,
+  type CounterName,
+  type CounterValue,
+} from "../counters.ts";
+import type { FlowTotals as CountedTotals } from "../flow/mod.ts";
 import type { LinkStatistics } from "../ports.ts";
-import type { FlowLogStatus, FlowTotals } from "./flow_log.ts";
-import { type Check, count, flag, listOf, nullable, objectOf, text } from "./shape.ts";
+import type { CollectorStatus, LossStatus } from "./collector_output.ts";
+import type { DeliveryStatus } from "./delivery.ts";
+import type { FlowLogStatus } from "./flow_log.ts";
+import type { LineStatus } from "./line_output.ts";
+import { type Check, count, flag, listOf, mapOf, nullable, objectOf, text } from "./shape.ts";
 import type { NodeStatus, PeerStatus, Traffic } from "./status.ts";
 
 const traffic = objectOf<Traffic>({ packets: count, bytes: count });
@@ -31,20 +41,16 @@ const link = objectOf<LinkStatistics>({
   txDropped: count,
 });
 
-const flowTotals = objectOf<FlowTotals>({
+const counted = objectOf<CountedTotals>({
   txPackets: count,
   txBytes: count,
   rxPackets: count,
   rxBytes: count,
-  rows: count,
-  foldedRows: count,
 });
 
-const flowLog = objectOf<FlowLogStatus>({
-  virtual: flowTotals,
-  physical: flowTotals,
-  windows: count,
-  windowsFailed: count,
+const lines = objectOf<LineStatus>({
+  lines: count,
+  linesFailed: count,
   lastError: nullable(text),
 });
 
@@ -56,6 +62,54 @@ const counters = objectOf<Record<CounterName, CounterValue>>(
     Check<CounterValue>
   >,
 );
+
+const classes = objectOf<Record<ClassName, CountedTotals>>(
+  Object.fromEntries(CLASS_NAMES.map((name) => [name, counted])) as Record<
+    ClassName,
+    Check<CountedTotals>
+  >,
+);
+
+const delivery = objectOf<DeliveryStatus>({
+  lastSuccessWallMs: nullable(count),
+  lastProblem: nullable(text),
+  failuresInRow: count,
+  uploads: count,
+  uploadsFailed: count,
+  entriesDelivered: count,
+  bodyBytes: count,
+  sentBytes: count,
+  nextTryWallMs: nullable(count),
+});
+
+const loss = objectOf<LossStatus>({ entries: count, packets: count, bytes: count, complete: flag });
+
+const collector = objectOf<CollectorStatus>({
+  url: text,
+  collection: text,
+  publicId: text,
+  compression: text,
+  delivery,
+  waitingEntries: count,
+  waitingBytes: count,
+  waitingBytesMax: count,
+  where: text,
+  diskError: nullable(text),
+  lost: mapOf(loss),
+});
+
+const flowLog = objectOf<FlowLogStatus>({
+  virtual: counted,
+  physical: counted,
+  classes,
+  windows: count,
+  messages: count,
+  rows: count,
+  foldedRows: count,
+  windowsFailed: count,
+  lines: nullable(lines),
+  collector: nullable(collector),
+});
 
 /** Reads a status that another process sent. @throws {TypeError} If a member is missing or of another kind. */
 export const parseNodeStatus: Check<NodeStatus> = objectOf<NodeStatus>({

@@ -43,8 +43,9 @@ export class MemoryClock implements ClockPort, TimerPort {
     this.#wallOffsetMs += stepMs;
   }
 
-  /** Time of the next task, or Infinity. */
+  /** Time of the next task, or Infinity; those that were cancelled do not count. */
   get nextDueMs(): number {
+    while (this.#tasks.length > 0 && this.#tasks[0].run === null) this.#tasks.shift();
     return this.#tasks.length === 0 ? Infinity : this.#tasks[0].dueMs;
   }
 

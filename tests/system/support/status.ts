@@ -26,8 +26,7 @@ const REST_READINGS_MAX = 100;
 /** What moves while packets are under way. */
 function moving(status: NodeStatus): unknown {
   const { counters, flowLog: { virtual: flows }, link, waitingPackets } = status;
-  // Rows are left out: a window that ends changes how many there are, not what they sum up to.
-  return { counters, flows: { ...flows, rows: 0, foldedRows: 0 }, link, waitingPackets };
+  return { counters, flows, link, waitingPackets };
 }
 
 /** Reads the status until two readings in a row say the same: no packet is under way any more. */

@@ -68,11 +68,47 @@ const STATUS: NodeStatus = {
   },
   link: { rxPackets: 1, rxBytes: 2, rxDropped: 3, txPackets: 4, txBytes: 5, txDropped: 6 },
   flowLog: {
-    virtual: { txPackets: 8, txBytes: 860, rxPackets: 1, rxBytes: 84, rows: 3, foldedRows: 1 },
-    physical: { txPackets: 3, txBytes: 1200, rxPackets: 1, rxBytes: 1700, rows: 1, foldedRows: 0 },
+    virtual: { txPackets: 8, txBytes: 860, rxPackets: 1, rxBytes: 84 },
+    physical: { txPackets: 3, txBytes: 1200, rxPackets: 1, rxBytes: 1700 },
+    classes: {
+      virtual: { txPackets: 5, txBytes: 500, rxPackets: 0, rxBytes: 0 },
+      subnet: { txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0 },
+      exit: { txPackets: 3, txBytes: 360, rxPackets: 1, rxBytes: 84 },
+      unknown: { txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0 },
+      physical: { txPackets: 3, txBytes: 1200, rxPackets: 1, rxBytes: 1700 },
+    },
     windows: 7,
+    messages: 8,
+    rows: 3,
+    foldedRows: 1,
     windowsFailed: 1,
-    lastError: "disk full",
+    lines: { lines: 6, linesFailed: 2, lastError: "disk full" },
+    collector: {
+      url: "http://192.0.2.9:8080",
+      collection: "tunlog",
+      publicId: "6c60a9e0",
+      compression: "zstd-wasm",
+      delivery: {
+        lastSuccessWallMs: WALL_MS - 7_000,
+        lastProblem: "status is 503",
+        failuresInRow: 2,
+        uploads: 9,
+        uploadsFailed: 2,
+        entriesDelivered: 6,
+        bodyBytes: 4096,
+        sentBytes: 512,
+        nextTryWallMs: WALL_MS + 30_000,
+      },
+      waitingEntries: 1,
+      waitingBytes: 2048,
+      waitingBytesMax: 268_435_456,
+      where: "memory",
+      diskError: "no space left",
+      lost: {
+        full: { entries: 3, packets: 30, bytes: 4096, complete: true },
+        killed: { entries: 0, packets: 0, bytes: 0, complete: false },
+      },
+    },
   },
   waitingPackets: 2,
   warnings: ["DNS is not applied"],
@@ -107,8 +143,22 @@ flow log
   windows: 7
   rows: 3 (1 folded)
   counted: 1 packet (84 B) received, 8 packets (860 B) sent
-  windows not written: 1: disk full
+  virtual: 0 B received, 500 B sent
+  exit: 84 B received, 360 B sent
+  physical: 1.66 KiB received, 1.17 KiB sent
+  windows not made: 1
+  lines not written: 2: disk full
   waiting: 2 packets for a session
+
+collector: http://192.0.2.9:8080 (tunlog)
+  stream: 6c60a9e0
+  last upload: 7 seconds ago
+  delivered: 6 entries, 4.00 KiB sent as 512 B (zstd-wasm)
+  queue: 1 entry, 2.00 KiB of 256.00 MiB in memory
+  failing: 2 times in a row, next try in 30 seconds: status is 503
+  spool: no space left
+  lost: 3 entries with 30 packets (4.00 KiB): full
+  lost: an unknown amount: killed
 
 dropped
   outNoRoute: 1 packet (40 B): ${COUNTER_INFO.outNoRoute.meaning}
@@ -127,10 +177,10 @@ test("formatStatus() leaves out what there is nothing to say of", () => {
     warnings: [],
     waitingPackets: 0,
     counters: new Counters().values(),
-    flowLog: { ...STATUS.flowLog, windowsFailed: 0, lastError: null },
+    flowLog: { ...STATUS.flowLog, windowsFailed: 0, lines: null, collector: null },
   };
   const text = formatStatus(quiet, { color: false, wallMs: WALL_MS });
-  for (const absent of ["fwmark", "peer", "dropped", "warning", "waiting", "not written"]) {
+  for (const absent of ["fwmark", "peer", "dropped", "warning", "waiting", "not ", "collector"]) {
     assert.ok(!text.includes(absent), absent);
   }
 });
