@@ -83,6 +83,8 @@ export class Delivery {
   #partsLeft = 0;
   /** Whether it was their content that was refused. */
   #isSuspect = false;
+  /** Whether the spool's record of what was set aside comes next: it is no part, and counted as one would cost the last. */
+  #isGapNext = false;
   /** What the spool has not been told yet, because it failed. */
   #unsettled: (() => void) | null = null;
 
@@ -242,6 +244,7 @@ export class Delivery {
         this.#refusals = 0;
         this.#setAsides++;
         this.#partGone(entries);
+        this.#isGapNext = true;
         // The bad one is out: the others go together, and are halved again if there is one more.
         this.#entriesMax = this.#partsLeft;
         this.#settle(() => spool.setAside(batch, decision.cause));
@@ -257,7 +260,9 @@ export class Delivery {
   }
 
   #partGone(entries: number): void {
-    this.#partsLeft = Math.max(0, this.#partsLeft - entries);
+    const isGap = this.#isGapNext && entries === 1;
+    this.#isGapNext = false;
+    this.#partsLeft = Math.max(0, this.#partsLeft - (isGap ? 0 : entries));
     if (this.#partsLeft === 0) this.#isSuspect = false;
   }
 

@@ -128,16 +128,19 @@ test("Delivery uploads three text writes once the flush delay after the first is
   assert.deepEqual(lab.warnings, []);
 });
 
-test("Delivery uploads at once what fills a batch, and 257 entries in three requests", async () => {
+test("Delivery uploads at once what fills a batch, and 257 entries more in three requests", async () => {
   const lab = new Lab(ok);
   lab.write(...numbered(127));
   await settle();
   assert.equal(lab.clock.nextDueMs - lab.clock.nowMs(), 2_000);
-  lab.write(...numbered(130, 127));
+  lab.write("entry 127");
   await advance(lab.clock, 0);
-  assert.deepEqual(lab.times, [0, 0, 0]);
-  assert.deepEqual(lab.sizes, [128, 128, 1]);
-  assert.deepEqual(lab.arrived, numbered(257));
+  assert.deepEqual(lab.sizes, [128]);
+  lab.write(...numbered(257, 128));
+  await advance(lab.clock, 0);
+  assert.deepEqual(lab.times, [0, 0, 0, 0]);
+  assert.deepEqual(lab.sizes, [128, 128, 128, 1]);
+  assert.deepEqual(lab.arrived, numbered(385));
   assert.equal(lab.requestsUnderWayMax, 1);
 });
 
@@ -262,9 +265,41 @@ test("Delivery finds any set of poison entries and delivers all others", async (
       assert.deepEqual(lab.arrived, numbered(100).filter((text) => !texts.has(text)));
       const { lost } = lab.spool.status();
       assert.equal(lost[status === 413 ? "tooLarge" : "refused"].entries, bad.length);
+      // Between two of them something arrives, so nothing slows down.
+      assert.ok(lab.times.every((atMs) => atMs <= 9_500), `${lab.times}`);
     }),
     { seed: 6_002, numRuns: 60 },
   );
+});
+
+test("Delivery takes refusals for passing trouble again, once the poison entry is out", async () => {
+  const lab = new Lab((index, entries) => {
+    const isPoison = entries.some(({ text }) => text === "entry 1");
+    return isPoison || (index > 12 && index <= 16) ? 400 : 200;
+  });
+  lab.write(...numbered(4));
+  await runUntilIdle(lab.clock);
+  const before = lab.requests.length;
+  assert.ok(before <= 12, `${before}`);
+  lab.write(...numbered(20, 4).slice(0, 13 - before));
+  await runUntilIdle(lab.clock);
+  while (lab.requests.length < 13) {
+    lab.write("more");
+    await runUntilIdle(lab.clock);
+  }
+  lab.write("last", "very last");
+  await runUntilIdle(lab.clock);
+  assert.deepEqual(lab.sizes.slice(-5), [2, 2, 2, 2, 2]);
+  assert.equal(lab.arrived.at(-1), "very last");
+  assert.equal(lab.spool.status().lost.refused.entries, 1);
+});
+
+test("Delivery does not take what was too large together for bad content", async () => {
+  const lab = new Lab(first(413, 400, 400, 400, 400));
+  lab.write("one", "two");
+  await runUntilIdle(lab.clock);
+  assert.deepEqual(lab.sizes, [2, 1, 1, 1, 1, 1, 1]);
+  assert.deepEqual(lab.arrived, ["one", "two"]);
 });
 
 test("Delivery halves at once what is too large and goes back to full batches", async () => {

@@ -270,8 +270,11 @@ test("Uploader.post() keeps a status whose text never ends, and gives the text u
 test("Uploader.post() reads little of a giant answer", async () => {
   const chunk = "x".repeat(65_536);
   let written = 0;
+  let closed = () => {};
+  const isClosed = new Promise<void>((resolve) => closed = resolve);
   await withServer((response) => {
     response.on("error", () => {});
+    response.on("close", closed);
     response.writeHead(500);
     const more = () => {
       while (!response.destroyed && written < 2 ** 30) {
@@ -284,6 +287,8 @@ test("Uploader.post() reads little of a giant answer", async () => {
     const { status: code, problem } = await uploader.post(BODY);
     assert.equal(code, 500);
     assert.ok(problem!.length < 250, `${problem!.length} characters`);
+    // The rest is not waited for but refused.
+    await isClosed;
   });
   assert.ok(written < 2 ** 28, `the server could write ${written} bytes`);
 });
