@@ -204,3 +204,10 @@ export const GAP_RANGES_MAX = 144;
 export const SPOOL_STATE_BYTES = 512 * 1024;
 /** How long a node that ends tries to deliver what waits; the rest is kept for its next start. */
 export const SHUTDOWN_DELIVERY_MS = 5_000;
+
+// ---- Reading logs ---------------------------------------------------------------------------------------------------
+
+/** JSON values inside one another in a stream that is searched for messages; as in the original's reader. */
+export const STREAM_DEPTH_MAX = 10_000;
+/** Characters of messages that are open at once in such a stream; one message has 262,144 at most. */
+export const STREAM_HELD_CHARS_MAX = 64 * 1024 * 1024;

@@ -1,5 +1,6 @@
 /**
- * The few file operations of a spool's directory, as a port: the real one here, in tests one in memory that fails on order.
+ * The few file operations of a spool's directory, as a port: the real one here, in tests one in memory that fails on order
+ * (tests/support/memory_spool_files.ts).
  *
  * In: names without folders. Out: bytes. All calls are synchronous: a spool is written a few times per second, from the
  * thread that writes the log, never from the data plane's. Files are made with mode 0600, the directory with 0700.
@@ -19,13 +20,16 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { ERRNO } from "../errors.ts";
+import { ERRNO, SystemCallError } from "../errors.ts";
+import { type SpoolLock, takeSpoolLock } from "./spool_lock.ts";
 import { errnoOf, systemError } from "./system_error.ts";
 
 /** Files of one directory. @throws {SystemCallError} Every call, if the system refuses. */
 export interface SpoolFiles {
   /** For messages. */
   readonly directory: string;
+  /** Makes the directory if need be and locks it; EBUSY if another spool has it open. The first call. */
+  lock(): void;
   names(): string[];
   /** Bytes of a file; 0 when there is none. */
   size(name: string): number;
@@ -40,25 +44,18 @@ export interface SpoolFiles {
   syncDirectory(): void;
   /** Removes a file; one that is not there is no error. */
   remove(name: string): void;
-  /** Makes or replaces a file with all of `bytes`, durably, or leaves what was. */
-  replace(name: string, bytes: Uint8Array): void;
-  /** Closes what is open; files stay. */
+  /** Gives a file another name, in place of one that has it. */
+  rename(name: string, newName: string): void;
+  /** Closes what is open and gives the lock back; files stay. */
   close(): void;
 }
 
 /** Files kept open at once: the segment written, the one read, the state. */
 const OPEN_FILES_MAX = 4;
+const LOCK_NAME = "lock";
 
-/**
- * Opens the directory and makes it if need be.
- * @throws {SystemCallError} If it cannot be made.
- */
-export function openSpoolFiles(directory: string): SpoolFiles {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw systemError(`make spool directory "${directory}"`, error);
-  }
+/** Returns the files of a directory; touches nothing before lock(). */
+export function spoolFilesIn(directory: string): SpoolFiles {
   return new DirectoryFiles(directory);
 }
 
@@ -66,9 +63,15 @@ class DirectoryFiles implements SpoolFiles {
   readonly directory: string;
   /** In order of last use. */
   readonly #open = new Map<string, number>();
+  #lock: SpoolLock | null = null;
 
   constructor(directory: string) {
     this.directory = directory;
+  }
+
+  lock(): void {
+    this.#try("make", "", () => mkdirSync(this.directory, { recursive: true, mode: 0o700 }));
+    this.#lock ??= takeSpoolLock(join(this.directory, LOCK_NAME));
   }
 
   names(): string[] {
@@ -104,7 +107,9 @@ class DirectoryFiles implements SpoolFiles {
     this.#try("write", name, () => {
       const fd = this.#file(name, true);
       for (let done = 0; done < bytes.length;) {
-        done += writeSync(fd, bytes, done, bytes.length - done, offset + done);
+        const count = writeSync(fd, bytes, done, bytes.length - done, offset + done);
+        if (count === 0) throw new SystemCallError(`write "${name}"`, ERRNO.EIO);
+        done += count;
       }
     });
   }
@@ -114,7 +119,14 @@ class DirectoryFiles implements SpoolFiles {
   }
 
   sync(name: string): void {
-    this.#try("sync", name, () => fsyncSync(this.#file(name, false)));
+    this.#try("sync", name, () => {
+      const fd = this.#file(name, false);
+      fsyncSync(fd);
+      // What is written to a file that somebody removed is gone with the process.
+      if (fstatSync(fd).nlink === 0) {
+        throw new SystemCallError(`find "${join(this.directory, name)}"`, ERRNO.ENOENT);
+      }
+    });
   }
 
   syncDirectory(): void {
@@ -133,21 +145,20 @@ class DirectoryFiles implements SpoolFiles {
     this.#try("remove", name, () => rmSync(join(this.directory, name), { force: true }));
   }
 
-  replace(name: string, bytes: Uint8Array): void {
-    const next = `${name}.new`;
-    this.remove(next);
-    this.write(next, 0, bytes);
-    this.sync(next);
-    this.#closeFile(next);
+  rename(name: string, newName: string): void {
     this.#closeFile(name);
-    this.#try("replace", name, () => {
-      renameSync(join(this.directory, next), join(this.directory, name));
-    });
-    this.syncDirectory();
+    this.#closeFile(newName);
+    this.#try(
+      "rename",
+      name,
+      () => renameSync(join(this.directory, name), join(this.directory, newName)),
+    );
   }
 
   close(): void {
     for (const name of [...this.#open.keys()]) this.#closeFile(name);
+    this.#lock?.release();
+    this.#lock = null;
   }
 
   #file(name: string, make: boolean): number {

@@ -37,6 +37,9 @@ const AT = {
   SUMS: 48,
 } as const;
 
+/** Window by which segments are read: the longest record fits it three times. */
+export const SEGMENT_WINDOW_BYTES = 1024 * 1024;
+
 /** Bytes of one class's four sums. */
 const SUMS_BYTES = 32;
 
@@ -55,17 +58,15 @@ export interface RecordInfo extends EntryMeta {
   readonly procSeq: number;
 }
 
-/** What stands at one place of a segment. */
+/** What stands between two offsets of a segment. */
 export type SegmentPart =
   | {
     readonly kind: "record";
-    readonly info: RecordInfo;
     readonly offset: number;
     readonly end: number;
-    /** The entry; a view. null = its bytes are damaged or missing. */
+    readonly info: RecordInfo;
+    /** The entry; a view. null = its bytes are damaged or cut off. */
     readonly payload: Uint8Array | null;
-    /** Whether its bytes are missing because the segment ends too early. */
-    readonly torn: boolean;
   }
   | { readonly kind: "damage"; readonly offset: number; readonly end: number };
 
@@ -126,36 +127,32 @@ export function encodeRecord(info: RecordInfo, entry: Uint8Array): Uint8Array<Ar
 }
 
 /**
- * Reads the parts of a segment from `offset` on.
- * @param bytes Segment from its beginning, or a window of it.
- * @param isEnd Whether the segment ends where `bytes` end; if not, a part that reaches beyond is left for later.
+ * Reads the parts of a segment one after the other.
+ * @param bytes Segment or a window of it, from the start of a part.
+ * @param isEnd Whether the segment ends where `bytes` end; if not, what may reach beyond is left for the next window. A
+ *   window of SEGMENT_WINDOW_BYTES yields at least one part.
  */
-export function* scanSegment(
-  bytes: Uint8Array,
-  offset: number,
-  isEnd: boolean = true,
-): Generator<SegmentPart> {
+export function* scanSegment(bytes: Uint8Array, isEnd: boolean): Generator<SegmentPart> {
   const view = viewOf(bytes);
-  while (offset < bytes.length) {
+  // A header that is cut off by the window's end may be whole in the next one.
+  const searchEnd = isEnd ? bytes.length : bytes.length - RECORD_HEADER_BYTES + 1;
+  for (let offset = 0; offset < searchEnd;) {
     const info = recordAt(bytes, view, offset);
     if (info === null) {
-      const next = findRecord(bytes, view, offset + 1);
-      if (next === null && !isEnd) return;
-      const end = next ?? bytes.length;
+      const end = findRecord(bytes, view, offset + 1) ?? searchEnd;
       yield { kind: "damage", offset, end };
       offset = end;
       continue;
     }
     const start = offset + RECORD_HEADER_BYTES;
-    const end = start + view.getUint32(offset + AT.PAYLOAD_BYTES, true);
-    const torn = end > bytes.length;
-    if (torn && !isEnd) return;
-    const payload = torn ? null : bytes.subarray(start, end);
-    const isIntact = payload !== null &&
-      crc32c(payload) === view.getUint32(offset + AT.PAYLOAD_CRC, true);
-    const part = { info, offset, end: Math.min(end, bytes.length), torn };
-    yield { kind: "record", ...part, payload: isIntact ? payload : null };
-    offset = part.end;
+    const whole = start + view.getUint32(offset + AT.PAYLOAD_BYTES, true);
+    const isTorn = whole > bytes.length;
+    if (isTorn && !isEnd) return;
+    const payload = bytes.subarray(start, whole);
+    const isIntact = !isTorn && crc32c(payload) === view.getUint32(offset + AT.PAYLOAD_CRC, true);
+    const end = Math.min(whole, bytes.length);
+    yield { kind: "record", offset, end, info, payload: isIntact ? payload : null };
+    offset = end;
   }
 }
 

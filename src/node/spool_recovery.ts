@@ -6,23 +6,24 @@
  */
 import type { LostRange } from "../logtail/mod.ts";
 import type { SpoolFiles } from "./spool_files.ts";
-import { checkSegmentVersion, scanSegment, SEGMENT_HEADER_BYTES } from "./spool_record.ts";
+import { checkSegmentVersion, SEGMENT_HEADER_BYTES } from "./spool_record.ts";
 import { DiskSegment } from "./spool_segment.ts";
-import type { FrozenGap, SpoolPosition, SpoolStateFile } from "./spool_state.ts";
+import type { FrozenGap, SegmentState, SpoolState, SpoolStateFile } from "./spool_state.ts";
 
 /** See file header. */
 export interface Recovered {
+  /** In which something waits. */
   readonly segments: DiskSegment[];
+  /** Which are done with. */
+  readonly leftOver: DiskSegment[];
   /** Id for the next segment: never one that was used before. */
   readonly nextId: number;
   readonly lost: LostRange[];
   readonly frozen: FrozenGap | null;
-  /** Whether the former process ended without closing the spool. */
-  readonly wasKilled: boolean;
 }
 
 /**
- * Looks at what is there.
+ * Looks at what is there; changes nothing.
  * @param nowNs Wall time: where what a killed process lost ends at the latest.
  * @throws {SystemCallError} If it cannot be read; {RangeError} if a later version of tunlog wrote it.
  */
@@ -32,90 +33,65 @@ export function recoverSpool(
   nowNs: bigint,
 ): Recovered {
   const { state, damaged } = stateFile.read();
-  const lost: LostRange[] = [...state?.lost ?? []];
+  const listed = new Map((state?.segments ?? []).map((segment) => [segment.id, segment]));
   const ids = DiskSegment.idsIn(files.names());
-  const nothing: SpoolPosition = { segmentId: 0, offset: 0 };
-  const acked = state?.acked ?? nothing;
+  const nextId = Math.max(state?.nextId ?? 1, (ids.at(-1) ?? 0) + 1);
   const segments: DiskSegment[] = [];
-  let lastEndNs: bigint | null = null;
-  for (const id of ids) {
-    const segment = DiskSegment.found(files, id);
-    const endNs = readSegment(segment);
-    if (endNs !== null && (lastEndNs === null || endNs > lastEndNs)) lastEndNs = endNs;
-    markPositions(segment, acked, damaged ? null : state?.offered ?? nothing);
-    if (id < acked.segmentId || segment.bytes <= SEGMENT_HEADER_BYTES) segment.remove();
-    else segments.push(segment);
+  const leftOver: DiskSegment[] = [];
+  // A segment that is listed and whose file is gone is read as one that is damaged from end to end.
+  for (const id of [...new Set([...ids, ...listed.keys()])].sort((a, b) => a - b)) {
+    const known = listed.get(id);
+    const isOld = state !== null && id < state.nextId && known === undefined;
+    const segment = isOld ? DiskSegment.found(files, id, nowNs, 0) : found(files, id, known, nowNs);
+    (segment.isDone ? leftOver : segments).push(segment);
   }
-  const wasKilled = state !== null && state.writer !== null;
-  const knownNs = lastEndNs === null ? null : lastEndNs + 1n;
-  if (damaged || missesSegments(ids, acked)) {
-    lost.push(unknownLoss("damaged", null, nowNs));
-  }
-  if (wasKilled) {
-    const startedNs = state.writer!.startedNs;
-    const fromNs = state.volatileNs ??
-      (knownNs === null || knownNs < startedNs ? startedNs : knownNs);
-    lost.push({ ...unknownLoss("killed", fromNs, nowNs), procId: state.writer!.procId });
-  }
-  const nextId = Math.max(acked.segmentId, state?.offered.segmentId ?? 0, ids.at(-1) ?? 0) + 1;
-  return { segments, nextId, lost, frozen: state?.frozen ?? null, wasKilled };
+  const lost = [...state?.lost ?? [], ...newLosses(state, damaged, segments, nowNs)];
+  return { segments, leftOver, nextId, lost, frozen: state?.frozen ?? null };
 }
 
-/** Counts the records of a segment. @returns The latest end of a window in it. */
-function readSegment(segment: DiskSegment): bigint | null {
-  const bytes = segment.read(0, segment.bytes);
-  checkSegmentVersion(bytes);
-  let lastEndNs: bigint | null = null;
-  for (const part of scanSegment(bytes, SEGMENT_HEADER_BYTES)) {
-    if (part.kind !== "record") continue;
-    segment.records++;
-    if (lastEndNs === null || part.info.endNs > lastEndNs) lastEndNs = part.info.endNs;
-  }
-  return lastEndNs;
-}
-
-/** Sets how far a segment was delivered and offered; without a state all may have been offered. */
-function markPositions(
-  segment: DiskSegment,
-  acked: SpoolPosition,
-  offered: SpoolPosition | null,
-): void {
-  if (segment.id === acked.segmentId) {
-    segment.ackedBytes = Math.max(SEGMENT_HEADER_BYTES, Math.min(acked.offset, segment.bytes));
-    for (const part of scanSegment(segment.read(0, segment.ackedBytes), SEGMENT_HEADER_BYTES)) {
-      if (part.kind === "record") segment.records--;
-    }
-  }
-  const isOffered = offered === null || segment.id < offered.segmentId;
-  if (isOffered) segment.offeredBytes = segment.bytes;
-  else if (segment.id === offered.segmentId) segment.offeredBytes = offered.offset;
-}
-
-/** Whether segments that should wait are gone: ids are given out without holes. */
-function missesSegments(ids: readonly number[], acked: SpoolPosition): boolean {
-  const waiting = ids.filter((id) => id >= acked.segmentId);
-  const hasHole = waiting.some((id, index) => index > 0 && id !== waiting[index - 1] + 1);
-  // The position may name the segment that comes next and was never made.
-  const begins = waiting.length === 0 || acked.segmentId === 0 ||
-    waiting[0] <= acked.segmentId + 1;
-  return hasHole || !begins;
-}
-
-function unknownLoss(
-  cause: "damaged" | "killed",
-  startNs: bigint | null,
+/** Takes over one segment. Without a state, all of it may have been sent. */
+function found(
+  files: SpoolFiles,
+  id: number,
+  known: SegmentState | undefined,
   nowNs: bigint,
+): DiskSegment {
+  const isCutOff = known === undefined || known.endBytes === 0;
+  const bytes = isCutOff ? DiskSegment.fileBytes(files, id) : known.endBytes;
+  const segment = DiskSegment.found(files, id, known?.startNs ?? nowNs, bytes);
+  checkSegmentVersion(segment.read(0, SEGMENT_HEADER_BYTES, true));
+  segment.isCutOff = isCutOff;
+  segment.ackedBytes = Math.max(SEGMENT_HEADER_BYTES, known?.ackedBytes ?? 0);
+  segment.offeredBytes = known?.offeredBytes ?? bytes;
+  segment.endNs = isCutOff ? nowNs : known.endNs;
+  for (const part of segment.waiting(true)) if (part.kind === "record") segment.count(part.info);
+  return segment;
+}
+
+function newLosses(
+  state: SpoolState | null,
+  damaged: boolean,
+  segments: readonly DiskSegment[],
+  nowNs: bigint,
+): LostRange[] {
+  if (state === null) {
+    const isLost = damaged || segments.length > 0;
+    return isLost ? [unknownLoss("damaged", segments[0]?.startNs ?? nowNs, nowNs)] : [];
+  }
+  if (state.writer === null) return [];
+  const { procId, startedNs } = state.writer;
+  const fromNs = state.coveredNs < startedNs ? startedNs : state.coveredNs + 1n;
+  return [{ ...unknownLoss("killed", fromNs, nowNs), procId }];
+}
+
+/** A loss of which only the time is known. */
+export function unknownLoss(
+  cause: "damaged" | "killed" | "torn",
+  startNs: bigint,
+  endNs: bigint,
 ): LostRange {
-  const start = startNs ?? nowNs;
   return {
-    cause,
-    procId: 0,
-    firstSeq: 0,
-    lastSeq: 0,
-    entries: 0,
-    startNs: start,
-    endNs: nowNs > start ? nowNs : start,
-    sums: null,
-    offered: false,
+    ...{ cause, procId: 0, firstSeq: 0, lastSeq: 0, entries: 0, startNs },
+    ...{ endNs: endNs > startNs ? endNs : startNs, sums: null, offered: false },
   };
 }

@@ -1,26 +1,32 @@
 /**
  * What a spool knows beside its segments, in one file: how far it is delivered, what it lost, who writes it.
  *
- * In: a SpoolState. Out: the same after any crash. The file has two places of fixed length, written in turn with a
- * generation and a checksum, so that one of them is always whole. It is filled at the start, so that a full disk does not
- * keep a loss from being written down. One write holds both "delivered up to" and "lost": no crash falls between them.
+ * In: a SpoolState. Out: the same after any crash. One write holds both "delivered up to" and "lost", so that no crash
+ * falls between them. The file has two places of fixed length, each with a generation and a checksum: the first takes
+ * every state, the second only those that must survive a power failure, so that one of them is always whole. It is
+ * filled at the start, so that a full disk does not keep a loss from being written down.
  */
-import { type LostRange, parseGap } from "../logtail/mod.ts";
-import { gapText } from "../logtail/mod.ts";
 import { SPOOL_STATE_BYTES } from "../limits.ts";
+import { gapText, type LostRange, parseGap } from "../logtail/mod.ts";
 import { crc32c } from "./crc32c.ts";
 import type { SpoolFiles } from "./spool_files.ts";
 
 /** Name of the file. */
 export const STATE_NAME = "state";
 
-/** A place within the segments on disk. */
-export interface SpoolPosition {
-  readonly segmentId: number;
-  readonly offset: number;
+/** How far one segment is. */
+export interface SegmentState {
+  readonly id: number;
+  readonly startNs: bigint;
+  readonly ackedBytes: number;
+  readonly offeredBytes: number;
+  /** Length of a sealed segment; 0 = it is being written. */
+  readonly endBytes: number;
+  /** Valid iff endBytes is not 0. */
+  readonly endNs: bigint;
 }
 
-/** A gap record that has been offered for upload: its bytes and name must stay as they are until it is acknowledged. */
+/** A gap record that has been offered for upload: its bytes and name must stay as they are until it is delivered. */
 export interface FrozenGap {
   readonly procId: number;
   readonly procSeq: number;
@@ -30,20 +36,21 @@ export interface FrozenGap {
 
 /** See file header. */
 export interface SpoolState {
-  /** All before is delivered or declared. */
-  readonly acked: SpoolPosition;
-  /** All before may have been sent. */
-  readonly offered: SpoolPosition;
+  /** All segments in which something waits, in order. */
+  readonly segments: readonly SegmentState[];
+  /** All segments before this id that are not listed are done with. */
+  readonly nextId: number;
   /** Losses that are not yet in a gap record. */
   readonly lost: readonly LostRange[];
   readonly frozen: FrozenGap | null;
   /** Who has the spool open, and since when; null = it was closed in order. */
   readonly writer: { readonly procId: number; readonly startedNs: bigint } | null;
-  /** Start of the first window that is in memory only, because the disk failed; null = none. */
-  readonly volatileNs: bigint | null;
+  /** End of the windows of which every entry is on disk, delivered or declared; 0 = none. */
+  readonly coveredNs: bigint;
 }
 
 const MAGIC = 0x53534c54;
+const VERSION = 1;
 /** Magic, generation, length, checksum of generation, length and text. */
 const HEADER_BYTES = 16;
 
@@ -59,47 +66,56 @@ export class SpoolStateFile {
   /**
    * Reads the newer of the two places that are whole.
    * @returns null when there is no file; `damaged` tells whether there was one that cannot be read.
-   * @throws {SystemCallError} If the system refuses to read.
+   * @throws {SystemCallError} If the system refuses to read; {RangeError} if a later version of tunlog wrote it.
    */
   read(): { state: SpoolState | null; damaged: boolean } {
-    const bytes = this.#files.read(STATE_NAME, 0, 2 * SPOOL_STATE_BYTES);
-    let newest: SpoolState | null = null;
+    const length = Math.min(this.#files.size(STATE_NAME), 2 * SPOOL_STATE_BYTES);
+    const bytes = length === 0 ? new Uint8Array(0) : this.#files.read(STATE_NAME, 0, length);
+    let newest: Uint8Array | null = null;
+    this.#generation = 0;
     for (const place of [0, 1]) {
       const found = readPlace(bytes, place * SPOOL_STATE_BYTES);
       if (found === null || found.generation <= this.#generation) continue;
       this.#generation = found.generation;
-      newest = found.state;
+      newest = found.text;
     }
     // A file of zeros was made and never written.
-    return { state: newest, damaged: newest === null && bytes.some((byte) => byte !== 0) };
+    if (newest === null) return { state: null, damaged: bytes.some((byte) => byte !== 0) };
+    return { state: parseState(new TextDecoder().decode(newest)), damaged: false };
   }
 
   /** Takes the room that the file will ever need. @throws {SystemCallError} If there is none. */
   reserve(): void {
-    const missing = 2 * SPOOL_STATE_BYTES - this.#files.size(STATE_NAME);
-    if (missing <= 0) return;
-    const end = 2 * SPOOL_STATE_BYTES - missing;
-    this.#files.write(STATE_NAME, end, new Uint8Array(missing));
+    const size = this.#files.size(STATE_NAME);
+    const missing = 2 * SPOOL_STATE_BYTES - size;
+    if (missing > 0) this.#files.write(STATE_NAME, size, new Uint8Array(missing));
   }
 
   /**
-   * Writes the state into the older place, or into both.
-   * @param both So that damage to one of them does not take back a loss that was declared.
-   * @param durable Whether it is to survive a power failure.
+   * Writes a state.
+   * @param durable Whether it is to survive a power failure, and damage to either place.
    * @throws {SystemCallError} If the disk fails.
    */
-  write(state: SpoolState, both: boolean, durable: boolean): void {
-    for (let count = both ? 2 : 1; count > 0; count--) {
+  write(state: SpoolState, durable: boolean): void {
+    const text = new TextEncoder().encode(stateText(state));
+    for (const place of durable ? [0, 1] : [0]) {
       this.#generation++;
-      const bytes = encodePlace(state, this.#generation);
-      this.#files.write(STATE_NAME, (this.#generation & 1) * SPOOL_STATE_BYTES, bytes);
+      this.#files.write(
+        STATE_NAME,
+        place * SPOOL_STATE_BYTES,
+        encodePlace(text, this.#generation),
+      );
       if (durable) this.#files.sync(STATE_NAME);
     }
   }
+
+  /** Has the last state survive a power failure, if no other is written meanwhile. @throws {SystemCallError} */
+  sync(): void {
+    this.#files.sync(STATE_NAME);
+  }
 }
 
-function encodePlace(state: SpoolState, generation: number): Uint8Array {
-  const text = new TextEncoder().encode(stateText(state));
+function encodePlace(text: Uint8Array, generation: number): Uint8Array {
   if (text.length > SPOOL_STATE_BYTES - HEADER_BYTES) {
     throw new RangeError(`Cannot write spool state of ${text.length} bytes`);
   }
@@ -116,42 +132,60 @@ function encodePlace(state: SpoolState, generation: number): Uint8Array {
 function readPlace(
   file: Uint8Array,
   offset: number,
-): { generation: number; state: SpoolState } | null {
+): { generation: number; text: Uint8Array } | null {
   const bytes = file.subarray(offset, offset + SPOOL_STATE_BYTES);
   if (bytes.length < HEADER_BYTES) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getUint32(8, true);
   if (view.getUint32(0, true) !== MAGIC || length > bytes.length - HEADER_BYTES) return null;
   if (view.getUint32(12, true) !== placeCrc(bytes, length)) return null;
-  const text = new TextDecoder().decode(bytes.subarray(HEADER_BYTES, HEADER_BYTES + length));
-  return { generation: view.getUint32(4, true), state: parseState(JSON.parse(text)) };
+  const text = bytes.subarray(HEADER_BYTES, HEADER_BYTES + length);
+  return { generation: view.getUint32(4, true), text };
 }
 
 function placeCrc(bytes: Uint8Array, length: number): number {
   return crc32c(bytes, HEADER_BYTES, length, crc32c(bytes, 4, 8));
 }
 
-/** As JSON: times as text of their digits, losses as the text of a gap record. */
-function stateText(state: SpoolState): string {
-  const { acked, offered, lost, frozen, writer, volatileNs } = state;
-  return JSON.stringify({
-    acked,
-    offered,
-    lost: lost.length === 0 ? null : gapText(lost),
-    frozen,
+/**
+ * Lines: a JSON object (times as text of their digits), the losses as a gap record or an empty line, and the frozen gap
+ * record as it is, for inside a JSON text each of its quotes would take two bytes.
+ */
+function stateText({ segments, nextId, lost, frozen, writer, coveredNs }: SpoolState): string {
+  const head = JSON.stringify({
+    version: VERSION,
+    segments: segments.map((segment) => ({
+      ...segment,
+      startNs: String(segment.startNs),
+      endNs: String(segment.endNs),
+    })),
+    nextId,
+    frozen: frozen && { procId: frozen.procId, procSeq: frozen.procSeq },
     writer: writer && { procId: writer.procId, startedNs: String(writer.startedNs) },
-    volatileNs: volatileNs === null ? null : String(volatileNs),
+    coveredNs: String(coveredNs),
   });
+  return `${head}\n${lost.length === 0 ? "" : gapText(lost)}\n${frozen?.line ?? ""}`;
 }
 
-/** What passed its checksum is what stateText wrote. */
-function parseState(value: ReturnType<typeof JSON.parse>): SpoolState {
+/** What passed its checksum is what stateText wrote, or what a later version did. */
+function parseState(text: string): SpoolState {
+  const [head, lost, line] = text.split("\n");
+  const value = JSON.parse(head);
+  if (value.version !== VERSION) {
+    throw new RangeError(
+      `Cannot read spool: its state is of version ${value.version}, not ${VERSION}`,
+    );
+  }
   return {
-    acked: value.acked,
-    offered: value.offered,
-    lost: value.lost === null ? [] : parseGap(value.lost),
-    frozen: value.frozen,
+    segments: value.segments.map((segment: SegmentState) => ({
+      ...segment,
+      startNs: BigInt(segment.startNs),
+      endNs: BigInt(segment.endNs),
+    })),
+    nextId: value.nextId,
+    lost: lost === "" ? [] : parseGap(lost),
+    frozen: value.frozen && { ...value.frozen, line: `${line}\n` },
     writer: value.writer && { ...value.writer, startedNs: BigInt(value.writer.startedNs) },
-    volatileNs: value.volatileNs === null ? null : BigInt(value.volatileNs),
+    coveredNs: BigInt(value.coveredNs),
   };
 }
