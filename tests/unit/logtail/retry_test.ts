@@ -1,6 +1,12 @@
 /**
  * Goal: every outcome of an upload leads to what SPEC 6.2 point 4 says. Method: the whole table of statuses, both sides
- * of each bound, both forms of Retry-After. SEED's and HEAD's endless retries of 4xx are mended on purpose.
+ * of each bound, both forms of Retry-After.
+ *
+ * Where tunlog differs from HEAD on purpose (SPEC 2.2, 2.8):
+ * - every 2xx is success, not 200 alone: a collector that says 204 has it;
+ * - 4xx are not sent again for ever: one bad batch would block all that is behind it;
+ * - Retry-After is read as a date, too, where HEAD waits 30 to 60 s;
+ * - own waits double from 1 s to 60 s, where HEAD waits 30 to 60 s from the first failure on: a reset is over sooner.
  */
 import { test } from "node:test";
 import assert from "node:assert/strict";
