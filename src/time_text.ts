@@ -22,26 +22,42 @@ export function msOfNs(ns: bigint): number {
   return Number(ns < 0n && ms * NS_PER_MS !== ns ? ms - 1n : ms);
 }
 
-/** Writes a time: `2022-10-13T20:23:09.644Z`, with up to 9 fractional digits and no zeros behind. */
+/**
+ * Writes a time: `2022-10-13T20:23:09.644Z`, with up to 9 fractional digits and no zeros behind.
+ * @throws {RangeError} If its year is not 1 .. 9999.
+ */
 export function timeText(ns: bigint): string {
   const ms = msOfNs(ns);
+  if (!isWritable(ms)) {
+    throw new RangeError(`Cannot write the time ${ns}: its year is not 1 .. 9999`);
+  }
   const text = new Date(ms).toISOString();
   const rest = Number(ns - BigInt(ms) * NS_PER_MS);
   const fraction = (text.slice(20, 23) + String(rest).padStart(6, "0")).replace(/0+$/, "");
   return `${text.slice(0, 19)}${fraction === "" ? "" : `.${fraction}`}Z`;
 }
 
-const TIME = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
+/** Hours end at 23: Date.parse takes 24:00:00 as well. */
+const TIME =
+  /^(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d{1,9}))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
 
-/** Reads a time in any zone. @returns null if the text is not RFC 3339 with at most 9 fractional digits. */
+/**
+ * Reads a time in any zone.
+ * @returns null if the text is not RFC 3339 with at most 9 fractional digits, or its year in UTC is not 1 .. 9999.
+ */
 export function parseTime(text: string): bigint | null {
   const parts = TIME.exec(text);
   if (parts === null) return null;
   const [, seconds, fraction = "", zone] = parts;
   const ms = Date.parse(`${seconds}.000${zone}`);
   // Date.parse turns 30 February into 2 March on some engines; then the day is not what was read.
-  if (!Number.isFinite(ms) || !isDay(seconds.slice(0, 10))) return null;
+  if (!isWritable(ms) || !isDay(seconds.slice(0, 10))) return null;
   return BigInt(ms) * NS_PER_MS + BigInt(fraction.padEnd(9, "0"));
+}
+
+/** Whether four digits can name the year. Not so for NaN. */
+function isWritable(ms: number): boolean {
+  return ms >= MS_MIN && ms <= MS_MAX;
 }
 
 function isDay(day: string): boolean {

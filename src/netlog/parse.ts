@@ -2,11 +2,11 @@
  * Reading messages of the flow log, of the original's two shapes and of tunlog.
  *
  * In: JSON from outside. Out: a Message, or a SyntaxError that says what is wrong where. Guarantees: integers are exact
- * to 2^64 - 1; members that are absent are zero; members that are not known are ignored, `logtail` among them; nothing
- * else is thrown.
+ * to 2^64 - 1; members that are absent or null are zero; members that are not known are ignored, `logtail` among them;
+ * nothing else is thrown.
  */
 import { addressPortText, parseAddressPort } from "../packet/mod.ts";
-import { type Count, COUNT_MAX, type Counts } from "./counts.ts";
+import { type Count, COUNT_MAX, type Counts, toCount as asCount } from "./counts.ts";
 import { type ExactJson, parseExactJson } from "./exact_json.ts";
 import { EXIT_MODES, type ExitMode } from "./exit_mode.ts";
 import {
@@ -19,7 +19,8 @@ import {
 } from "./schema.ts";
 import { parseTime } from "../time_text.ts";
 
-type Members = Readonly<Record<string, ExactJson | undefined>>;
+/** Members of an object from outside. */
+export type Members = Readonly<Record<string, ExactJson | undefined>>;
 
 /**
  * Reads one message.
@@ -41,7 +42,7 @@ export function toMessage(value: ExactJson): Message {
     nodeId: toText(members[WIRE.nodeId], WIRE.nodeId),
     startNs: toTime(members[WIRE.start], WIRE.start),
     endNs: toTime(members[WIRE.end], WIRE.end),
-    srcNode: srcNode === undefined || srcNode === null ? null : toNode(srcNode, WIRE.srcNode),
+    srcNode: isAbsent(srcNode) ? null : toNode(srcNode, WIRE.srcNode),
     dstNodes: toArray(members[WIRE.dstNodes], WIRE.dstNodes).map((node) =>
       toNode(node, WIRE.dstNodes)
     ),
@@ -75,7 +76,8 @@ function toList(members: Members, list: ListName): Connection[] {
   });
 }
 
-function toCounts(members: Members): Counts {
+/** Reads the four counters of an object. @throws {SyntaxError} If it is something else. */
+export function toCounts(members: Members): Counts {
   return {
     txPackets: toCount(members[WIRE.txPackets], WIRE.txPackets),
     txBytes: toCount(members[WIRE.txBytes], WIRE.txBytes),
@@ -102,11 +104,11 @@ function toNode(value: ExactJson, where: string): NodeInfo {
 }
 
 function toExtension(value: ExactJson | undefined): Extension {
-  if (value === undefined || value === null) return {};
+  if (isAbsent(value)) return {};
   const members = toMembers(value, WIRE.extension);
   const integer = (name: "part" | "parts" | "lengthMs") => {
     const number = members[WIRE[name]];
-    if (number === undefined) return {};
+    if (isAbsent(number)) return {};
     if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 0) {
       throw wrong(WIRE[name], number, "an integer");
     }
@@ -114,7 +116,7 @@ function toExtension(value: ExactJson | undefined): Extension {
   };
   const counts = (name: "unknown" | "other") => {
     const object = members[WIRE[name]];
-    return object === undefined ? {} : { [name]: toCounts(toMembers(object, WIRE[name])) };
+    return isAbsent(object) ? {} : { [name]: toCounts(toMembers(object, WIRE[name])) };
   };
   const mode = members[WIRE.exitMode];
   return {
@@ -129,28 +131,43 @@ function toExtension(value: ExactJson | undefined): Extension {
 
 // ---- Values -----------------------------------------------------------------------------------------------------
 
-function wrong(name: string, value: ExactJson | undefined, wanted: string): SyntaxError {
-  const found = typeof value === "bigint" ? String(value) : JSON.stringify(value) ?? "nothing";
+/** What is thrown at a member that is not as it should be. */
+export function wrong(name: string, value: ExactJson | undefined, wanted: string): SyntaxError {
+  const found = kindOrText(value);
   const cut = found.length > 80 ? `${found.slice(0, 80)}…` : found;
   return new SyntaxError(`Cannot read a flow message: "${name}" is ${cut}, not ${wanted}`);
 }
 
-function toMembers(value: ExactJson, name: string): Members {
+function kindOrText(value: ExactJson | undefined): string {
+  if (value === undefined) return "absent";
+  if (Array.isArray(value)) return "an array";
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "bigint" ? String(value) : JSON.stringify(value);
+}
+
+/** Null is how some writers say that there is nothing. */
+function isAbsent(value: ExactJson | undefined): value is null | undefined {
+  return value === undefined || value === null;
+}
+
+/** Reads an object. @throws {SyntaxError} If it is something else. */
+export function toMembers(value: ExactJson, name: string): Members {
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
-    throw wrong(name, typeof value === "object" ? null : value, "an object");
+    throw wrong(name, value, "an object");
   }
   return value as Members;
 }
 
 function toArray(value: ExactJson | undefined, name: string): readonly ExactJson[] {
-  if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw wrong(name, null, "an array");
+  if (isAbsent(value)) return [];
+  if (!Array.isArray(value)) throw wrong(name, value, "an array");
   return value;
 }
 
-function toText(value: ExactJson | undefined, name: string): string {
-  if (value === undefined || value === null) return "";
-  if (typeof value !== "string") throw wrong(name, printable(value), "a string");
+/** Reads a string; an absent one is empty. @throws {SyntaxError} If it is something else. */
+export function toText(value: ExactJson | undefined, name: string): string {
+  if (isAbsent(value)) return "";
+  if (typeof value !== "string") throw wrong(name, value, "a string");
   return value;
 }
 
@@ -158,24 +175,33 @@ function toTexts(value: ExactJson | undefined, name: string): string[] {
   return toArray(value, name).map((item) => toText(item, name));
 }
 
-function toTime(value: ExactJson | undefined, name: string): bigint {
+/** Reads a time as nanoseconds. @throws {SyntaxError} If it is something else. */
+export function toTime(value: ExactJson | undefined, name: string): bigint {
   const ns = typeof value === "string" ? parseTime(value) : null;
-  if (ns === null) throw wrong(name, printable(value), "a time such as 2022-10-13T20:23:09.644Z");
+  if (ns === null) throw wrong(name, value, "a time such as 2022-10-13T20:23:09.644Z");
   return ns;
 }
 
-function toCount(value: ExactJson | undefined, name: string): Count {
-  if (value === undefined) return 0;
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value + 0;
-  if (typeof value === "bigint" && value >= 0n && value <= COUNT_MAX) return value;
-  throw wrong(name, printable(value), "an integer of 0 .. 2^64 - 1");
+/** What writers that count in floats make of 2^64 - 1, the seed among them (SPEC 1.2). */
+const COUNT_MAX_AS_FLOAT = 18446744073709552000n;
+
+/** Reads a counter; an absent one is 0. @throws {SyntaxError} If it is something else. */
+export function toCount(value: ExactJson | undefined, name: string): Count {
+  if (isAbsent(value)) return 0;
+  // 1e3 is an integer, and 1.8446744073709552e19 is how some write 2^64.
+  if (typeof value === "bigint" || (typeof value === "number" && Number.isInteger(value))) {
+    const count = BigInt(value);
+    if (count >= 0n && count <= COUNT_MAX) return asCount(count);
+    if (count > COUNT_MAX && count <= COUNT_MAX_AS_FLOAT) return COUNT_MAX;
+  }
+  throw wrong(name, value, "an integer of 0 .. 2^64 - 1");
 }
 
 /** Address and port in their one form, so that equal ends are equal texts. */
 function toEnd(value: ExactJson | undefined, name: string): string {
-  if (value === undefined || value === "") return "";
+  if (isAbsent(value) || value === "") return "";
   const end = typeof value === "string" ? parseAddressPort(value) : null;
-  if (end === null) throw wrong(name, printable(value), "an address with a port");
+  if (end === null) throw wrong(name, value, "an address with a port");
   const text = addressPortText(end.addressWords, 0, end.family, end.port);
   return end.zone === "" ? text : text.replace("]", `%${end.zone}]`);
 }
@@ -203,17 +229,12 @@ const PROTO_BY_NAME: Readonly<Record<string, number>> = Object.assign(Object.cre
 });
 
 function toProto(value: ExactJson | undefined): number {
-  if (value === undefined) return 0;
+  if (isAbsent(value)) return 0;
   const number = typeof value === "string"
     ? PROTO_BY_NAME[value.toLowerCase()] ?? (/^\d{1,3}$/.test(value) ? Number(value) : -1)
     : value;
   if (typeof number === "number" && Number.isInteger(number) && number >= 0 && number <= 255) {
     return number;
   }
-  throw wrong(WIRE.proto, printable(value), "a protocol name or a number of 0 .. 255");
-}
-
-/** Scalars as they are; what cannot be printed in a line as null. */
-function printable(value: ExactJson | undefined): ExactJson | undefined {
-  return typeof value === "object" ? null : value;
+  throw wrong(WIRE.proto, value, "a protocol name or a number of 0 .. 255");
 }

@@ -49,8 +49,9 @@ export function encode(
   mode: ExitMode,
   rows: readonly Counted[],
   view: View = {},
+  policy: ExitPolicy = policyOf(mode),
 ): EncodedMessage[] {
-  return encodeWith(new WindowEncoder(SECRET, policyOf(mode)), rows, view);
+  return encodeWith(new WindowEncoder(SECRET, policy), rows, view);
 }
 
 /** A message as text, which must be UTF-8. */
