@@ -44,7 +44,7 @@ export interface LoggerTotals {
   readonly stale: CountsSum;
   /** Windows whose messages could not be made, by a bug: what they held is in none of the classes. */
   readonly windowsFailed: number;
-  /** Rows that a device handed over with counters that no message can hold. */
+  /** Rows that a device handed over with counters that no message can hold; the first of a run is warned of. */
   readonly rowsRefused: number;
   /** Extractions that failed; what they would have brought comes with the next. */
   readonly extractionsFailed: number;
@@ -98,6 +98,8 @@ export class Logger {
   readonly #encoder: WindowEncoder;
   #overlay: OverlayRanges;
   readonly #periodMs: number;
+  /** Of all runs: they write to one stream, in which no window may overlap another. */
+  readonly #grid: WindowGrid;
   readonly #routes = new RouteHistory();
   #nodes: NodeSource = NO_NODES;
   #run: Run | null = null;
@@ -106,6 +108,7 @@ export class Logger {
   constructor(options: LoggerOptions) {
     this.#options = options;
     this.#periodMs = options.periodMs ?? WINDOW_MS_DEFAULT;
+    this.#grid = new WindowGrid(this.#periodMs);
     this.#overlay = options.overlay ?? new OverlayRanges();
     this.#encoder = new WindowEncoder(options.hashSecret, options.exitPolicy ?? { mode: "zero" });
   }
@@ -126,6 +129,7 @@ export class Logger {
     const run = new Run(startup, {
       ...this.#options,
       periodMs: this.#periodMs,
+      grid: this.#grid,
       encode: (labels, previousStartNowMs) => this.#encode(labels, previousStartNowMs),
       add: (row, isPhysical) => this.#encoder.add(row, isPhysical),
       routesForgotten: () => this.#routes.forgotten,
@@ -152,7 +156,7 @@ export class Logger {
 
   /**
    * Takes the last window, reports, has the sink deliver, and ends. Calls while it ends wait for the same end.
-   * @param timeoutMs How long the sink may take.
+   * @param timeoutMs How long it may take: a device that does not answer is given up half-way, the sink has the rest.
    * @returns Entries that were not delivered; 0 when it was not running.
    */
   shutdown(timeoutMs: number = SHUTDOWN_MS_DEFAULT): Promise<number> {
@@ -189,12 +193,13 @@ function statedLength({ startNs, endNs, lengthMs }: WindowLabels): { lengthMs?: 
 /** What a run needs of its logger. */
 interface RunParts extends LoggerOptions {
   readonly periodMs: number;
+  readonly grid: WindowGrid;
   readonly add: (row: StatisticsRow, isPhysical: boolean) => void;
   readonly encode: (labels: WindowLabels, previousStartNowMs: number) => EncodedMessage[];
   readonly routesForgotten: () => number;
 }
 
-/** One run from startup to shutdown. Nothing of it reaches the next. */
+/** One run from startup to shutdown. Nothing of it reaches the next but the end of its last window. */
 class Run {
   readonly name: string;
   readonly #parts: RunParts;
@@ -205,10 +210,15 @@ class Run {
   readonly #cancels = new Set<() => void>();
   /** Windows are taken one after another: a slow device must not meet the next extraction. */
   #taking: Promise<void> = Promise.resolve();
+  /** Give up devices that have not answered yet. */
+  readonly #giveUps = new Set<() => void>();
+  /** Given up: their answer, should it come, must not meet another question. */
+  readonly #givenUp = new Set<Device>();
   #isWindowOpen = false;
   #isReportDue = false;
   #state: "starting" | "running" | "ended" = "starting";
-  #previousStartNowMs = 0;
+  #startNowMs = 0;
+  #previous: WindowLabels | null = null;
   #startNs = 0n;
   #endNs = 0n;
   #windows = 0;
@@ -225,7 +235,7 @@ class Run {
     this.#sink = startup.sink;
     this.#tun = startup.tun ?? NO_DEVICE;
     this.#sock = startup.sock ?? NO_DEVICE;
-    this.#grid = new WindowGrid(parts.periodMs);
+    this.#grid = parts.grid;
   }
 
   get #devices(): readonly Device[] {
@@ -233,24 +243,28 @@ class Run {
   }
 
   async start(): Promise<void> {
+    for (const device of this.#devices) this.#tell(() => device.setStatisticsEnabled(true));
     await this.#enqueue(() => this.#discardStale());
     if (this.#state === "ended") return;
     this.#state = "running";
-    for (const device of this.#devices) device.onCounting?.(() => this.#counting());
+    for (const device of this.#devices) {
+      this.#tell(() => device.onCounting?.(() => this.#counting()));
+    }
     // Counts may have come between the extraction and the telling.
     this.#counting();
   }
 
   async #discardStale(): Promise<void> {
-    for (const device of this.#devices) {
-      device.setStatisticsEnabled(true);
-      await this.#extract(device, ({ txPackets, txBytes, rxPackets, rxBytes }) => {
-        this.#stale.add(txPackets, txBytes, rxPackets, rxBytes);
-      });
-    }
+    await Promise.all(
+      this.#devices.map((device) =>
+        this.#extract(device, ({ txPackets, txBytes, rxPackets, rxBytes }) => {
+          this.#stale.add(txPackets, txBytes, rxPackets, rxBytes);
+        })
+      ),
+    );
     const now = this.#read();
     this.#grid.begin(now);
-    this.#previousStartNowMs = now.nowMs;
+    this.#startNowMs = now.nowMs;
   }
 
   /** Something is being counted, or may be: the window under way must be taken when it ends. */
@@ -266,15 +280,24 @@ class Run {
   }
 
   async #take(labels: WindowLabels): Promise<void> {
-    for (const [index, device] of this.#devices.entries()) {
-      await this.#extract(device, (row) => this.#add(row, index === 1));
-    }
-    const messages = this.#parts.encode(labels, this.#previousStartNowMs);
-    this.#previousStartNowMs = labels.startNowMs;
+    await Promise.all([
+      this.#extract(this.#tun, (row) => this.#add(row, false)),
+      this.#extract(this.#sock, (row) => this.#add(row, true)),
+    ]);
+    const messages = this.#parts.encode(labels, this.#startOfWindowBefore(labels));
+    this.#previous = labels;
     if (messages.length === 0) return;
     this.#count(labels, messages);
     this.#sink.write({ startNs: labels.startNs, endNs: labels.endNs, messages });
     this.#planReport();
+  }
+
+  /** By the monotonic clock. The window before an idle time is not the one before: that one was idle as well. */
+  #startOfWindowBefore({ startNs, startNowMs }: WindowLabels): number {
+    const previous = this.#previous;
+    return previous !== null && previous.endNs + 1n === startNs
+      ? previous.startNowMs
+      : Math.max(this.#startNowMs, startNowMs - this.#parts.periodMs);
   }
 
   #count({ startNs, endNs }: WindowLabels, messages: readonly EncodedMessage[]): void {
@@ -289,20 +312,50 @@ class Run {
     try {
       this.#parts.add(row, isPhysical);
     } catch (error) {
-      this.#rowsRefused++;
-      this.#parts.warn(messageOf(error));
+      if (this.#rowsRefused++ === 0) this.#parts.warn(messageOf(error));
     }
   }
 
   /** A device that fails keeps what it counted (see Device), and must not take the other's counts with it. */
   async #extract(device: Device, visit: (row: StatisticsRow) => void): Promise<void> {
+    if (this.#givenUp.has(device)) return;
+    let isOpen = true;
     try {
-      await device.extractStatistics(visit);
+      const taken = device.extractStatistics((row) => {
+        // A row that comes late would be counted into another window, or into another run.
+        if (isOpen) visit(row);
+      });
+      if (taken !== undefined) await this.#untilGivenUp(device, taken);
     } catch (error) {
       this.#extractionsFailed++;
-      this.#parts.warn(`Cannot take what was counted, trying again: ${messageOf(error)}`);
+      this.#parts.warn(`Cannot take what was counted: ${messageOf(error)}`);
       // Its first count may be over: it would never tell of the counts that it kept.
       this.#counting();
+    } finally {
+      isOpen = false;
+    }
+  }
+
+  async #untilGivenUp(device: Device, taken: Promise<void>): Promise<void> {
+    const { promise, reject } = Promise.withResolvers<void>();
+    const giveUp = () => {
+      this.#givenUp.add(device);
+      reject(new Error("the device does not answer"));
+    };
+    this.#giveUps.add(giveUp);
+    try {
+      await Promise.race([taken, promise]);
+    } finally {
+      this.#giveUps.delete(giveUp);
+    }
+  }
+
+  /** A device that cannot be told something must not keep counts, its own or the other's, from being taken. */
+  #tell(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.#parts.warn(`Cannot tell a device to count or to stop: ${messageOf(error)}`);
     }
   }
 
@@ -317,15 +370,21 @@ class Run {
   }
 
   async end(timeoutMs: number): Promise<number> {
+    const deadlineMs = this.#read().nowMs + timeoutMs;
     this.#state = "ended";
-    for (const cancel of this.#cancels) cancel();
+    this.#cancelAll();
+    // Once for what was being taken already, once for the last window.
+    for (const delayMs of [timeoutMs / 2, timeoutMs]) {
+      this.#schedule(delayMs, () => this.#giveUps.forEach((giveUp) => giveUp()));
+    }
     for (const device of this.#devices) {
-      device.onCounting?.(null);
-      device.setStatisticsEnabled(false);
+      this.#tell(() => device.onCounting?.(null));
+      this.#tell(() => device.setStatisticsEnabled(false));
     }
     await this.#enqueue(() => this.#take(this.#grid.closeLast(this.#read())));
-    if (this.#windows > 0) this.#sink.report(this.totals());
-    return await this.#sink.close(timeoutMs);
+    this.#cancelAll();
+    if (this.#windows > 0) await this.#enqueue(() => this.#sink.report(this.totals()));
+    return await this.#sink.close(Math.max(0, deadlineMs - this.#read().nowMs));
   }
 
   totals(): LoggerTotals {
@@ -360,6 +419,11 @@ class Run {
       run();
     });
     this.#cancels.add(cancel);
+  }
+
+  #cancelAll(): void {
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels.clear();
   }
 
   #read(): ClockReading {

@@ -46,9 +46,9 @@ export class WindowGrid {
     this.#periodMs = periodMs;
   }
 
-  /** Nothing was counted before now. */
+  /** Nothing was counted before now, or since the last window was closed. Labels never go back behind that one's. */
   begin({ nowMs, wallMs }: ClockReading): void {
-    this.#lastEndMs = Math.floor(wallMs);
+    this.#lastEndMs = Math.max(this.#lastEndMs, Math.floor(wallMs));
     this.#lastEndNowMs = nowMs;
     this.#isOpen = false;
   }

@@ -207,12 +207,14 @@ test("WindowGrid.closeLast passes the grid when the window's end is over already
   assert.deepEqual(lab.pass(lab.open() + 1_500).closeLast(), [0, 6_500, 6_500]);
 });
 
-test("WindowGrid.begin forgets what was before it", () => {
+test("WindowGrid.begin forgets all but where the last window ended", () => {
   const lab = new Lab(0);
   lab.whole();
   lab.open();
   lab.pass(1_000).grid.begin(lab.read());
   assert.deepEqual(lab.closeLast(), [6_000, 6_001, 0]);
+  lab.setWall(-3_000).grid.begin(lab.read());
+  assert.deepEqual(lab.pass(100).closeLast(), [6_001, 6_002, 100]);
 });
 
 // ---- Laws -----------------------------------------------------------------------------------------------------------
