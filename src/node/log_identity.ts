@@ -9,17 +9,20 @@ import { Buffer } from "node:buffer";
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { ConfigError, ERRNO } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import {
   idText,
+  isZeroId,
   makePrivateId,
   parsePrivateId,
   type PrivateId,
@@ -107,8 +110,11 @@ function identityOf(privateId: PrivateId): LogIdentity {
 function parseIds(text: string, path: string): LogIdentity {
   try {
     const { PrivateID, PublicID } = JSON.parse(text);
-    const identity = identityOf(parsePrivateId(String(PrivateID)));
-    if (identity.publicId === String(PublicID).toLowerCase()) return identity;
+    const privateId = parsePrivateId(String(PrivateID));
+    const identity = identityOf(privateId);
+    if (!isZeroId(privateId) && identity.publicId === String(PublicID).toLowerCase()) {
+      return identity;
+    }
   } catch {
     // Said below: what the parser would say may hold the credential.
   }
@@ -118,16 +124,16 @@ function parseIds(text: string, path: string): LogIdentity {
   );
 }
 
-/** @returns null when there is no such file. */
+/** @returns null when there is no such file, as far as this process can see: keepSecret() will say if it cannot. */
 function readSecret(path: string, warn: (message: string) => void): string | null {
   try {
     const text = readFileSync(path, "utf8");
     if ((statSync(path).mode & FOREIGN_BITS) !== 0) {
-      warn(`"${path}" can be read by others: anybody who does can write to this node's log`);
+      warn(`"${path}" can be read by others, but is this node's secret: run chmod 600 on it`);
     }
     return text;
   } catch (error) {
-    if (errnoOf(error) === ERRNO.ENOENT) return null;
+    if (errnoOf(error) !== undefined && !existsSync(path)) return null;
     throw systemError(`read "${path}"`, error);
   }
 }
@@ -137,7 +143,9 @@ function keepSecret(path: string, text: string, warn: (message: string) => void)
   const next = `${path}.new`;
   try {
     mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
-    const fd = openSync(next, "w", 0o600);
+    // What a start that was killed has left, whatever its mode.
+    rmSync(next, { force: true });
+    const fd = openSync(next, "wx", 0o600);
     try {
       writeFileSync(fd, text);
       // An empty file after a power failure would keep the node from starting.
@@ -147,7 +155,17 @@ function keepSecret(path: string, text: string, warn: (message: string) => void)
     }
     renameSync(next, path);
   } catch (error) {
+    removeQuietly(next);
     const { message } = systemError(`write "${path}"`, error) as Error;
     warn(`${message}: the next start will make a new one`);
+  }
+}
+
+/** Not even a secret that cannot be kept is left in a file that nobody reads. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // The same that kept it from being written, and that is told.
   }
 }
