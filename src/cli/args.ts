@@ -79,6 +79,7 @@ function optionValue(token: OptionToken, spec: CommandSpec): boolean | string {
     return true;
   }
   // `--name --json`: the value was forgotten; who means it writes `--name=--json`.
+  if (value === "" && option.allowsEmpty === true) return value;
   if (value === undefined || value === "" || (inlineValue !== true && value.startsWith("-"))) {
     throw new UsageError(`Option "${rawName}" needs a value`);
   }

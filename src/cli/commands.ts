@@ -10,6 +10,8 @@ export interface OptionSpec {
   readonly short?: string;
   /** What stands for a string's value in help. */
   readonly placeholder?: string;
+  /** Whether `--name=` means something. */
+  readonly allowsEmpty?: boolean;
   readonly help: string;
 }
 
@@ -95,6 +97,31 @@ export const COMMANDS = {
     positionals: [],
     options: { json, help },
     notes: ["Exit code 0: it can; 1: it cannot."],
+  },
+  fmt: {
+    name: "fmt",
+    summary: "Prints flow logs as tables, like netlogfmt",
+    positionals: ["[FILE]"],
+    options: {
+      "resolve-names": { type: "boolean", help: "The same as --resolve-addrs=name" },
+      "resolve-addrs": {
+        type: "string",
+        placeholder: "WHAT",
+        allowsEmpty: true,
+        help: "Prints nodeId, name or user of a node in place of its address",
+      },
+      utc: { type: "boolean", help: "Prints times in UTC; default is the local zone" },
+      all: { type: "boolean", help: "Prints entries that are text as well" },
+      help,
+    },
+    notes: [
+      "Reads JSON from FILE or the standard input: flow logs by line, uploads, answers of an API,",
+      "nested in anything, of any length. Tables appear as messages are complete.",
+      "Gap records and self-reports of tunlog are printed as short blocks.",
+      "Unlike netlogfmt it knows nodes only by what messages say of them, and has neither --api-key",
+      "nor --tailnet-name; an IPv6 address with a port stands in brackets.",
+      "Exit code 1: the input is not JSON, or a message is wrong; tables before it are printed.",
+    ],
   },
   help: {
     name: "help",

@@ -19,10 +19,17 @@ export const EXIT = {
 export interface CommandIo {
   /** Results. */
   stdout(text: string): void;
+  /**
+   * Results that may be long: waits until they are taken.
+   * @returns false when nobody takes them any more, as behind `| head`: the command should end, quietly.
+   */
+  print(text: string): Promise<boolean>;
   /** Messages for people. */
   stderr(text: string): void;
   /** All of the standard input, at most STDIN_BYTES_MAX. */
   stdin(): Promise<Uint8Array>;
+  /** The standard input as it comes, however long. */
+  stdinChunks(): AsyncIterable<Uint8Array>;
   /** Variable of the environment; undefined when it is not set or may not be read. */
   env(name: string): string | undefined;
   /** Whether stdout is a terminal. */
@@ -34,15 +41,17 @@ export interface CommandIo {
 /** A command. @returns Exit code, see EXIT. */
 export type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
 
-/** Enough for a key and any amount of space behind it; no command reads more. */
+/** Enough for a key and any amount of space behind it; who reads more takes stdinChunks(). */
 const STDIN_BYTES_MAX = 64 * 1024;
 
 /** The process's own. */
 export function processIo(): CommandIo {
   return {
     stdout: (text) => void process.stdout.write(text),
+    print,
     stderr: (text) => void process.stderr.write(text),
     stdin: readStdin,
+    stdinChunks: () => process.stdin as AsyncIterable<Uint8Array>,
     env: (name) => {
       try {
         return process.env[name];
@@ -59,6 +68,21 @@ export function processIo(): CommandIo {
 /** Whether terminal colours are wanted: on a terminal, unless NO_COLOR is set to anything (no-color.org). */
 export function wantsColor(io: CommandIo): boolean {
   return io.isTerminal && (io.env("NO_COLOR") ?? "") === "" && io.env("TERM") !== "dumb";
+}
+
+/** What is wrong is told by the callback; an error without a listener would end the process before. */
+const ignoreError = (): void => {};
+
+function print(text: string): Promise<boolean> {
+  const { stdout } = process;
+  if (!stdout.listeners("error").includes(ignoreError)) stdout.on("error", ignoreError);
+  return new Promise((resolve, reject) => {
+    stdout.write(text, (error) => {
+      if (!error) resolve(true);
+      else if ("code" in error && error.code === "EPIPE") resolve(false);
+      else reject(error);
+    });
+  });
 }
 
 async function readStdin(): Promise<Uint8Array> {

@@ -17,6 +17,7 @@ const LOADERS: Record<CommandName, () => Promise<Command>> = {
   pubkey: async () => (await import("./keys.ts")).runPubkey,
   genpsk: async () => (await import("./keys.ts")).runGenpsk,
   doctor: async () => (await import("./doctor.ts")).run,
+  fmt: async () => (await import("./fmt.ts")).run,
   help: async () => (await import("./help.ts")).run,
 };
 

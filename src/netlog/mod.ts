@@ -10,6 +10,7 @@ export { CLASS, Classifier, type Explanation, type SideReason } from "./classify
 export { ClassTotals } from "./class_totals.ts";
 export { type Count, COUNT_MAX, type Counts, CountsSum, NO_COUNTS, toCount } from "./counts.ts";
 export { type Device, type DeviceTotals, NO_DEVICE, type StatisticsRow } from "./device.ts";
+export { iecText, localTimeText, printable, siText, UTC, type ZoneOffset } from "./display.ts";
 export { type ExactJson, parseExactJson } from "./exact_json.ts";
 export {
   EXIT_MODES,
@@ -18,6 +19,15 @@ export {
   type KeyedPrf,
   PRF_INPUT_BYTES,
 } from "./exit_mode.ts";
+export {
+  type FoundMessage,
+  foundMessage,
+  MESSAGE_MEMBERS,
+  type Provenance,
+  provenanceOf,
+  valueOf,
+} from "./found_message.ts";
+export { JsonStream, type RawMembers } from "./json_stream.ts";
 export {
   type LoggedWindow,
   Logger,
@@ -51,4 +61,5 @@ export {
   type NodeInfo,
   writeMessage,
 } from "./schema.ts";
+export { type AddressName, messageTable, provenanceLines, type TableOptions } from "./table.ts";
 export { type ClockReading, WindowGrid, type WindowLabels } from "./window_grid.ts";

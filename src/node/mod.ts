@@ -39,4 +39,5 @@ export {
   type PeerStatus,
   type StatusFormat,
 } from "./status.ts";
+export { systemError } from "./system_error.ts";
 export { UAPI_DIRECTORY } from "./uapi_server.ts";
