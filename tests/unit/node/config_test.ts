@@ -9,7 +9,11 @@ import {
   FLOWS_MAX_MAX,
   MTU_BYTES_MAX,
   MTU_BYTES_MIN,
+  SPOOL_BYTES_DEFAULT,
+  SPOOL_BYTES_MAX,
+  SPOOL_BYTES_MIN,
 } from "../../../src/limits.ts";
+import { EXIT_MODES } from "../../../src/netlog/mod.ts";
 import {
   interfaceNameOf,
   isInterfaceName,
@@ -127,7 +131,16 @@ test("parseNodeConfig() fills in what a short file leaves out", () => {
   assert.equal(config.mtu, null);
   assert.equal(config.table, "auto");
   assert.deepEqual(config.peers, []);
-  assert.deepEqual(config.flowLog, { periodMs: 5000, flowsMax: 65536, output: { kind: "stdout" } });
+  assert.deepEqual(config.flowLog, {
+    periodMs: 5000,
+    flowsMax: 65536,
+    output: { kind: "stdout" },
+    exitMode: "zero",
+    overlayRanges: null,
+    subnetRoutes: [],
+    collector: null,
+    stateDirectory: "/var/lib/tunlog/wg0",
+  });
   assert.deepEqual(config.timing, {});
 });
 
@@ -169,6 +182,11 @@ test("parseNodeConfig() reads tunlog's own sections", () => {
     periodMs: 60_000,
     flowsMax: FLOWS_MAX_MAX,
     output: { kind: "file", path: "/var/log/a b.json" },
+    exitMode: "zero",
+    overlayRanges: null,
+    subnetRoutes: [],
+    collector: null,
+    stateDirectory: "/var/lib/tunlog/wg0",
   });
   assert.deepEqual(config.timing, {
     rekeyAfterTimeMs: 2500,
@@ -178,6 +196,123 @@ test("parseNodeConfig() reads tunlog's own sections", () => {
     keepaliveTimeoutMs: 1000,
   });
   assert.deepEqual(parse(`${INTERFACE}[FlowLog]\nOutput=none`).flowLog.output, { kind: "none" });
+});
+
+const FLOW_LOG = `${INTERFACE}[FlowLog]\n`;
+const COLLECTOR = `${FLOW_LOG}Collector = http://10.0.0.1:8080\n`;
+/** A log id; all its digits differ from those of other texts here. */
+const LOG_ID = "C0FFEE1234567890".repeat(4);
+
+test("parseNodeConfig() reads every key of [FlowLog]", () => {
+  const { flowLog, warnings } = parse(`${FLOW_LOG}
+Period = 10
+FlowsMax = 64
+Output = stdout
+ExitMode = KEYED
+OverlayRanges = 10.77.0.0/16 !10.77.1.0/24
+OverlayRanges = fd77::/48
+SubnetRoutes = 192.168.7.0/24, 2001:db8::/32
+Collector = https://logs.example.org/base/
+Collection = my-logs_1.a
+PrivateId = ${LOG_ID}
+CopyId = ${"ab".repeat(32)}
+StateDirectory = /var/lib/a b
+SpoolSize = 1G
+`);
+  assert.deepEqual({ ...flowLog, subnetRoutes: flowLog.subnetRoutes.map(prefixText) }, {
+    periodMs: 10_000,
+    flowsMax: 64,
+    output: { kind: "stdout" },
+    exitMode: "keyed",
+    overlayRanges: ["10.77.0.0/16", "!10.77.1.0/24", "fd77::/48"],
+    subnetRoutes: ["192.168.7.0/24", "2001:db8::/32"],
+    collector: {
+      url: "https://logs.example.org/base",
+      collection: "my-logs_1.a",
+      privateId: LOG_ID.toLowerCase(),
+      copyId: "ab".repeat(32),
+      spoolBytesMax: 2 ** 30,
+    },
+    stateDirectory: "/var/lib/a b",
+  });
+  assert.deepEqual(warnings, []);
+});
+
+test("parseNodeConfig() sends the flow log to the collector alone, unless told otherwise", () => {
+  const { output, collector } = parse(COLLECTOR).flowLog;
+  assert.deepEqual(output, { kind: "none" });
+  assert.deepEqual(collector, {
+    url: "http://10.0.0.1:8080",
+    collection: "tunlog",
+    privateId: null,
+    copyId: null,
+    spoolBytesMax: SPOOL_BYTES_DEFAULT,
+  });
+  assert.deepEqual(parse(`${COLLECTOR}Output = stdout`).flowLog.output, { kind: "stdout" });
+  assert.deepEqual(parse(`${FLOW_LOG}Period = 5`).flowLog.output, { kind: "stdout" });
+});
+
+test("parseNodeConfig() takes StateDirectory = none for memory, and the interface's name for the default", () => {
+  assert.equal(parse(`${FLOW_LOG}StateDirectory = none`).flowLog.stateDirectory, null);
+  const other = parseNodeConfig(INTERFACE, "/etc/wireguard/office.conf");
+  assert.equal(other.flowLog.stateDirectory, "/var/lib/tunlog/office");
+});
+
+test("parseNodeConfig() wants a Collector beside the keys that are about one, and says where", () => {
+  const lines = ["Collection = a", `PrivateId = ${LOG_ID}`, `CopyId = ${LOG_ID}`, "SpoolSize = 8M"];
+  for (const line of lines) {
+    const name = line.split(" ")[0];
+    assert.equal(errorOf(`${FLOW_LOG}\n${line}`), `:5: ${name} needs Collector beside it`);
+    // A Collector that is wrong is error enough.
+    const errors = errorsOf(`${FLOW_LOG}Collector = x\n${line}`);
+    assert.equal(errors.length, 1);
+    assert.match(errors[0]!, /:4: Collector "x" must be an http or https URL/);
+  }
+  assert.equal(parse(`${COLLECTOR}${lines.join("\n")}`).flowLog.collector?.collection, "a");
+});
+
+test("parseNodeConfig() warns of ExitMode = full, with its line, and of no other", () => {
+  for (const mode of EXIT_MODES) {
+    const { flowLog, warnings } = parse(`${FLOW_LOG}ExitMode = ${mode}`);
+    assert.equal(flowLog.exitMode, mode);
+    assert.deepEqual(
+      warnings,
+      mode === "full"
+        ? [
+          `${PATH}:4: ExitMode = full writes down every address on the internet that is reached through the tunnel`,
+        ]
+        : [],
+    );
+  }
+});
+
+test("parseNodeConfig() refuses a subnet route that is given twice, also when it is written in two ways", () => {
+  assert.equal(
+    errorOf(`${FLOW_LOG}SubnetRoutes = 10.0.0.0/8\nSubnetRoutes = 11.0.0.0/8, 10.1.2.3/8`),
+    ":5: SubnetRoutes entry 10.0.0.0/8 was already given in line 4",
+  );
+});
+
+test("parseNodeConfig() shows no digit of a log id, whatever is wrong with it", () => {
+  const wrong = [
+    `PrivateId = ${LOG_ID.slice(1)}`,
+    `PrivateId = ${LOG_ID}0`,
+    `PrivateId = ${LOG_ID.slice(1)}g`,
+    `CopyId = "${LOG_ID}"`,
+    `PrivatId = ${LOG_ID}`,
+    `PrivateId ${LOG_ID}`,
+    `Collection = ${LOG_ID}/x`,
+    `Collector = ${LOG_ID}`,
+    `StateDirectory = ${LOG_ID}`,
+    `Output = ${LOG_ID}`,
+    `PrivateId = ${LOG_ID}\nPrivateId = ${LOG_ID}`,
+  ];
+  for (const line of wrong) {
+    const message = errorsOf(`${COLLECTOR}${line}\n`).join("\n");
+    for (let at = 0; at + 12 <= LOG_ID.length; at++) {
+      assert.ok(!message.includes(LOG_ID.slice(at, at + 12)), message);
+    }
+  }
 });
 
 test("parseNodeConfig() takes names from the comments that other tools write", () => {
@@ -286,6 +421,65 @@ const WRONG: readonly (readonly [before: string, line: string, said: RegExp])[] 
   [`${INTERFACE}[FlowLog]\n`, "FlowsMax = 63", /^FlowsMax "63" must be a whole number 64\.\./],
   [`${INTERFACE}[FlowLog]\n`, `FlowsMax = ${FLOWS_MAX_MAX + 1}`, /^FlowsMax/],
   [`${INTERFACE}[FlowLog]\n`, "Output = stdot", /^Output "stdot" must be stdout, none, or a path/],
+  [FLOW_LOG, "Output =", /^Output "" must be/],
+  [FLOW_LOG, "Output = /var/log/", /^Output "\/var\/log\/" must be/],
+  [FLOW_LOG, "ExitMode = some", /^ExitMode "some" must be zero, node, prefix, keyed, full$/],
+  [
+    FLOW_LOG,
+    "OverlayRanges = 10.0.0.0/33",
+    /^OverlayRanges entry "10\.0\.0\.0\/33" must be a prefix/,
+  ],
+  [FLOW_LOG, "OverlayRanges = !!10.0.0.0/8", /^OverlayRanges entry "!!10\.0\.0\.0\/8" must be/],
+  [FLOW_LOG, "OverlayRanges = 10.0.0.0/8 !", /^OverlayRanges entry "!" must be/],
+  [FLOW_LOG, "SubnetRoutes = lan", /^SubnetRoutes entry "lan" must be an IPv4 or IPv6 address/],
+  [
+    FLOW_LOG,
+    "SubnetRoutes = -10.0.0.0/8",
+    /^SubnetRoutes entry "-10\.0\.0\.0\/8" cannot be removed/,
+  ],
+  [
+    FLOW_LOG,
+    "Collector = 10.0.0.1:8080",
+    /^Collector "10\.0\.0\.1:8080" must be an http or https URL/,
+  ],
+  [FLOW_LOG, "Collector = ftp://a", /^Collector "ftp:\/\/a" must be/],
+  [FLOW_LOG, "Collector = http://", /^Collector "http:\/\/" must be/],
+  [FLOW_LOG, "Collector = http://u@a", /^Collector/],
+  [FLOW_LOG, "Collector = http://:p@a", /^Collector/],
+  [FLOW_LOG, "Collector = http://a?", /^Collector/],
+  [FLOW_LOG, "Collector = http://a/?q=1", /^Collector/],
+  [FLOW_LOG, "Collector = http://a:65536", /^Collector/],
+  [COLLECTOR, "Collector = http://b", /^Collector was already given in line 4$/],
+  [COLLECTOR, "Collection =", /^Collection "" must be 1\.\.253 characters/],
+  [COLLECTOR, "Collection = a/b", /^Collection "a\/b" must be/],
+  [COLLECTOR, `Collection = ${"a.".repeat(127)}`, /^Collection/],
+  [
+    COLLECTOR,
+    `PrivateId = ${"0".repeat(64)}`,
+    /^PrivateId must be 64 hexadecimal digits, not all zero$/,
+  ],
+  [COLLECTOR, `CopyId = ${"a".repeat(63)}`, /^CopyId must be 64 hexadecimal digits/],
+  [
+    FLOW_LOG,
+    "StateDirectory = state",
+    /^StateDirectory "state" must be an absolute path, or none$/,
+  ],
+  [FLOW_LOG, "StateDirectory =", /^StateDirectory "" must be/],
+  [
+    COLLECTOR,
+    "SpoolSize = 3M",
+    /^SpoolSize "3M" must be bytes with an optional K, M or G, 4M\.\.64G$/,
+  ],
+  [COLLECTOR, `SpoolSize = ${SPOOL_BYTES_MIN - 1}`, /^SpoolSize "4194303" must be/],
+  [COLLECTOR, `SpoolSize = ${SPOOL_BYTES_MAX + 1}`, /^SpoolSize/],
+  [COLLECTOR, "SpoolSize = 65G", /^SpoolSize/],
+  [COLLECTOR, "SpoolSize = 8m", /^SpoolSize/],
+  [COLLECTOR, "SpoolSize = 08M", /^SpoolSize/],
+  [
+    FLOW_LOG,
+    "Colector = http://a",
+    /^Key "Colector" is not known in \[FlowLog\]: Collector is probably meant$/,
+  ],
   [
     `${INTERFACE}[Collector]\n`,
     "Url = x",
@@ -325,7 +519,20 @@ test("parseNodeConfig() takes both sides of each limit", () => {
     [PEER_LINE, "Endpoint = example.org:65535"],
     [PEER_LINE, "AllowedIPs = 0.0.0.0/0, ::/0"],
     [`${INTERFACE}[FlowLog]\n`, "Period = 1"],
-    [`${INTERFACE}[FlowLog]\n`, "FlowsMax = 64"],
+    [FLOW_LOG, "Period = 60"],
+    [FLOW_LOG, "FlowsMax = 64"],
+    [FLOW_LOG, "Output = ./flows.json"],
+    [FLOW_LOG, "ExitMode = node"],
+    [FLOW_LOG, "OverlayRanges = 0.0.0.0/0, !::1"],
+    [FLOW_LOG, "StateDirectory = /"],
+    [FLOW_LOG, "Collector = HTTP://[fd00::1]:65535/"],
+    [COLLECTOR, "Collection = a"],
+    [COLLECTOR, `Collection = ${"a.".repeat(126)}a`],
+    [COLLECTOR, `PrivateId = ${"0".repeat(63)}1`],
+    [COLLECTOR, `SpoolSize = ${SPOOL_BYTES_MIN}`],
+    [COLLECTOR, "SpoolSize = 4M"],
+    [COLLECTOR, "SpoolSize = 4096K"],
+    [COLLECTOR, "SpoolSize = 64G"],
     [`${INTERFACE}[Timers]\n`, "KeepaliveTimeout = 0.05"],
     [`${INTERFACE}[Timers]\n`, "RekeyAfter = 165"],
     [`${INTERFACE}[Timers]\n`, "RekeyAttempt = 5"],
