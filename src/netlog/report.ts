@@ -5,7 +5,8 @@
  * In: a Report. Out: `{"nodeId":…,"start":…,"end":…,"tunlog":{"report":{…}}}`, and back. All sums run from the start of
  * the process, so that the newest report of a process stands for all before it. Its law, for the entries of one process up
  * to the report: traffic of the messages read, plus that of the gap records, equals `traffic`, per class and direction;
- * and the tunnel's classes together, with `stale`, equal `tun`, the physical one `sock`.
+ * and all classes together, with `stale`, equal `tun` and `sock` together; without stale counts, the physical class equals
+ * `sock` and the others `tun`.
  */
 import { CLASS_NAMES, type ClassName, COUNTER_NAMES, type CounterName } from "../counters.ts";
 import { timeText } from "../time_text.ts";
