@@ -44,7 +44,7 @@ export class ExitAddresses {
 
   #find(addresses: AddressTable, number: number, isNode: boolean): number {
     const { mode } = this.#policy;
-    if (number === NO_ADDRESS || mode === "zero") return NO_ADDRESS;
+    if (mode === "zero") return NO_ADDRESS;
     if (mode === "full" || isNode) return number;
     const family = addresses.family(number);
     if (mode === "node" || family === 0) return NO_ADDRESS;

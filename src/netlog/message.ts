@@ -126,7 +126,6 @@ export class WindowEncoder {
       this.#facts[number] = classifier.factsOf(words, number * ADDRESS_WORDS, family);
       this.#nodes.push(nodes.byAddress(words, number * ADDRESS_WORDS, family));
     }
-    this.#facts[NO_ADDRESS] = 0;
   }
 
   /** Fills the columns of all rows. */

@@ -56,7 +56,7 @@ export function toMessage(value: ExactJson): Message {
 
 /** Whether a value looks like a message: it has at least one list of connections. */
 export function hasTraffic(value: ExactJson): boolean {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) return false;
+  if (value === null || typeof value !== "object") return false;
   return [WIRE.virtual, WIRE.subnet, WIRE.exit, WIRE.physical].some((name) =>
     Object.hasOwn(value, name)
   );
@@ -207,7 +207,7 @@ function toEnd(value: ExactJson | undefined, name: string): string {
 }
 
 /** Names that the original takes for protocol numbers (SPEC 1.3). */
-const PROTO_BY_NAME: Readonly<Record<string, number>> = Object.assign(Object.create(null), {
+const PROTO_BY_NAME: Readonly<Record<string, number>> = {
   "": 0,
   ah: 51,
   dccp: 33,
@@ -226,7 +226,7 @@ const PROTO_BY_NAME: Readonly<Record<string, number>> = Object.assign(Object.cre
   tcp: 6,
   tsmp: 99,
   udp: 17,
-});
+};
 
 function toProto(value: ExactJson | undefined): number {
   if (isAbsent(value)) return 0;

@@ -5,13 +5,14 @@
  * family, path-compressed: a node stands where a prefix ends or two fork, so that n prefixes make less than 2n nodes
  * and a look-up visits at most 33 or 129 of them, however many prefixes there are.
  */
-import { type Family, maskPrefix, type Prefix } from "../packet/mod.ts";
+import type { Family, Prefix } from "../packet/mod.ts";
 
 /** Answer of a look-up that finds no prefix. */
 export const NO_VALUE = -1;
 
 /**
- * Words of a node. ADDRESS: 4, left-aligned and masked; IPv4 uses the first. CHILD: node numbers by the bit behind the
+ * Words of a node. ADDRESS: 4, left-aligned; IPv4 uses the first; bits behind the prefix
+ * are without meaning. CHILD: node numbers by the bit behind the
  * prefix, 0 = none. VALUE: value + 1, 0 = a fork only.
  */
 const NODE = { ADDRESS: 0, BITS: 4, CHILD: 5, VALUE: 7 } as const;
@@ -34,11 +35,8 @@ export class PrefixTrie {
   add(prefix: Prefix, value: number): void {
     const bits = prefix.prefixBits;
     const key = this.#key;
-    const words = maskPrefix(prefix).addressWords;
-    if (prefix.family === 4) {
-      key.fill(0);
-      key[0] = words[3];
-    } else key.set(words);
+    if (prefix.family === 4) key[0] = prefix.addressWords[3];
+    else key.set(prefix.addressWords);
     let link = prefix.family === 4 ? ROOT_4 : ROOT_6;
     for (;;) {
       const node = this.#nodes[link];
@@ -83,7 +81,7 @@ export class PrefixTrie {
       const rest = bits & 31;
       if (rest !== 0 && ((nodes[at + whole] ^ key) >>> (32 - rest)) !== 0) break;
       if (nodes[at + NODE.VALUE] !== 0) value = nodes[at + NODE.VALUE];
-      if (bits === (isV4 ? 32 : 128)) break;
+      // Below a whole address there is nothing.
       node = nodes[at + NODE.CHILD + ((key >>> (31 - rest)) & 1)];
     }
     return value - 1;
@@ -105,7 +103,7 @@ export class PrefixTrie {
     this.#nodes[link] = node;
   }
 
-  /** Makes a node of the first `bits` bits of the key at hand. */
+  /** Makes a node for the first `bits` bits of the key at hand. */
   #newNode(bits: number, valuePlusOne: number): number {
     if ((this.#used + 1) << NODE_SHIFT > this.#nodes.length) {
       const nodes = new Int32Array(this.#nodes.length * 2);
@@ -114,10 +112,7 @@ export class PrefixTrie {
     }
     const node = this.#used++;
     const at = node << NODE_SHIFT;
-    for (let word = 0; word < 4; word++) {
-      const kept = Math.min(32, Math.max(0, bits - word * 32));
-      this.#nodes[at + word] = kept === 0 ? 0 : this.#key[word] & (-1 << (32 - kept));
-    }
+    this.#nodes.set(this.#key, at + NODE.ADDRESS);
     this.#nodes[at + NODE.BITS] = bits;
     this.#nodes[at + NODE.VALUE] = valuePlusOne;
     return node;

@@ -235,6 +235,7 @@ test("explain() names class, version, longest route, its list and its peer", () 
       peer: "delta",
     },
   });
+  assert.equal(explain("100.64.0.1", "100.64.0.1").versionsAgo, 0, "the newest of both");
   assert.deepEqual(explain("172.16.1.1", "").src, {
     address: "172.16.1.1",
     isOverlay: false,

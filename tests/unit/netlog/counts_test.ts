@@ -34,6 +34,15 @@ test("CountsSum.isZero is false for any one count, small or big", () => {
   }
 });
 
+test("CountsSum is exact for each count by itself", () => {
+  for (let at = 0; at < 4; at++) {
+    const sum = new CountsSum();
+    const [a, b, c, d] = [0, 0, 0, 0].with(at, SAFE);
+    for (let times = 0; times < 5; times++) sum.add(a, b, c, d);
+    assert.equal(Object.values(sum.value())[at], 5n * BigInt(SAFE));
+  }
+});
+
 const anyCount = fc.oneof(
   fc.constantFrom<Count>(
     0,

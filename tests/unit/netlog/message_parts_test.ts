@@ -84,6 +84,11 @@ for (const [index, list] of LISTS.entries()) {
   });
 }
 
+test("MessageParts makes no part without rows, even for a row that is too long for any", () => {
+  assert.deepEqual(split([300_000]).map(({ parts }) => parts), [1]);
+  assert.deepEqual(split([50, 300_000, 50]).map(({ parts }) => parts), [3, 3, 3]);
+});
+
 test("MessageParts counts both nodes of a row, the first and further ones", () => {
   const [a, b, c] = ["a", "bb", "ccc"].map((nodeId): NodeInfo => ({ nodeId }));
   const room = MESSAGE_BYTES_MAX - bytesAround([a, b, c]);

@@ -385,6 +385,9 @@ test("encode() folds what finds no room into one row per device", () => {
     );
     assert.equal(parsed.extension.other?.txBytes ?? 0, beyond * 10);
     assert.equal(message.totals.of("unknown").txPackets, tunnelBeyond);
+    const foldedRows = Number(tunnelBeyond > 0) + Number(beyond > tunnelBeyond);
+    assert.equal(message.totals.rows, Math.min(rowsMax, rows.length) + foldedRows);
+    assert.equal(message.totals.foldedRows, foldedRows);
   }
 });
 
@@ -399,6 +402,18 @@ test("encode() begins anew after clear(), and is the same for the same rows", ()
   encoder.clear();
   const [again] = encodeWith(encoder, rows, H1_VIEW);
   assert.equal(textOf(again), textOf(first));
+});
+
+test("encode() asks for nodes of its own window's addresses alone, each once", () => {
+  let asked = 0;
+  const nodes = { self: () => null, byAddress: () => (asked++, null) };
+  const encoder = new WindowEncoder(SECRET, { mode: "full" });
+  for (const host of [1, 2, 3]) {
+    const rows = [1, 2].map((port) => row({ src: `10.0.0.${host}:${port}`, counts: [1, 1, 1, 1] }));
+    encodeWith(encoder, rows, { nodes });
+    encoder.clear();
+    assert.equal(asked, host);
+  }
 });
 
 test("add() refuses what cannot be written, and keeps what it had", () => {

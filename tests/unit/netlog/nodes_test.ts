@@ -109,6 +109,17 @@ test("NodeDirectory finds nodes by all their single addresses, and by no network
   assert.equal(nodes.self()?.nodeId, "self");
 });
 
+test("NodeDirectory tells IPv6 addresses apart by each group", () => {
+  const text = (changed: number) =>
+    Array.from({ length: 8 }, (_, group) => group === changed ? "9" : String(group + 1)).join(":");
+  const addresses = Array.from({ length: 9 }, (_, group) => text(group));
+  const nodes = new NodeDirectory(
+    null,
+    addresses.map((address) => ({ nodeId: address, addresses: [prefix(address)] })),
+  );
+  assert.deepEqual(addresses.map((address) => nodeAt(nodes, address)), addresses);
+});
+
 test("NodeDirectory gives the same object for the same node", () => {
   const nodes = new NodeDirectory(null, [{
     nodeId: "n",

@@ -45,6 +45,9 @@ test("OverlayRanges are Tailscale's by default", () => {
     "::100.67.19.57": false,
     "::fffe:100.67.19.57": false,
     "0:1::ffff:100.67.19.57": false,
+    "0:0:1::ffff:100.67.19.57": false,
+    "0:0:0:1:0:ffff:100.67.19.57": false,
+    "::1:ffff:100.67.19.57": false,
     "1::ffff:100.67.19.57": false,
   };
   for (const [text, expected] of Object.entries(cases)) {

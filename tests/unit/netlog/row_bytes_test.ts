@@ -109,9 +109,12 @@ test("ROW_BYTES_MAX is the longest row, to the byte", () => {
 });
 
 test("a row of nothing is an empty object", () => {
-  const counts = { txPackets: 0, txBytes: 0n, rxPackets: 0, rxBytes: 0 };
+  const counts = { txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0 };
   const nothing = { proto: 0, src: "", dst: "", ...counts, folded: false };
-  assert.equal(written((output, at) => writeFast(output, at, nothing)), "{}");
+  for (const name of ["folded", "txPackets", "txBytes", "rxPackets", "rxBytes"]) {
+    const row = name === "folded" ? nothing : { ...nothing, [name]: 0n };
+    assert.equal(written((output, at) => writeFast(output, at, row)), "{}");
+  }
 });
 
 test("AddressBytes writes thousands of addresses from memory, and forgets them with begin()", () => {
@@ -136,6 +139,9 @@ test("AddressBytes writes thousands of addresses from memory, and forgets them w
         words.fill(0);
       }
     }
+    // The first ones are still there after memory has grown.
+    const first = written((output, at) => bytes.write(output, at, 1, new Uint32Array(4), 0, 4, 1));
+    assert.equal(first, `"10.${round}.0.1:1"`);
   }
 });
 

@@ -111,6 +111,17 @@ test("writeExtension() writes what there is to say, or nothing", () => {
   );
 });
 
+test("writeMessage() leaves out lists, nodes and our own member where there is nothing in them", () => {
+  const lists = { dstNodes: [], virtual: [], subnet: [], exit: [], physical: [] };
+  const empty = { nodeId: "", startNs: 0n, endNs: 0n, srcNode: null, ...lists, extension: {} };
+  const times = '"start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:00:00Z"';
+  assert.equal(writeMessage(empty), `{"nodeId":"",${times}}`);
+  assert.equal(
+    writeMessage({ ...empty, srcNode: { nodeId: "" } }),
+    `{"nodeId":"",${times},"srcNode":{"nodeId":""}}`,
+  );
+});
+
 test("writeMessage() writes lists in their order, with commas between what there is", () => {
   const message = {
     nodeId: "n",

@@ -50,6 +50,42 @@ test("AddressTable tells addresses apart by each word, and reads at its offset a
   assert.equal(seen.size, 4);
 });
 
+test("AddressTable tells thousands of addresses apart that differ in one word, or in family alone", () => {
+  // Many of them meet in one place of the index.
+  for (let word = 0; word < 4; word++) {
+    const table = new AddressTable(SECRET);
+    for (let index = 1; index <= 2_000; index++) {
+      const words = Uint32Array.of(1, 2, 0xffff, 4);
+      words[word] = Math.imul(index, 0x9e3779b9);
+      assert.equal(table.number(words, 0, true), index);
+    }
+  }
+  const table = new AddressTable(SECRET);
+  for (let index = 0; index < 20_000; index++) {
+    const words = Uint32Array.of(0, 0, 0xffff, index);
+    assert.equal(table.number(words, 0, false), index * 2 + 1);
+    assert.equal(table.number(words, 0, true), index * 2 + 2);
+  }
+});
+
+test("AddressTable remembers nothing of the window before", () => {
+  const table = new AddressTable(SECRET);
+  for (let window = 0; window < 12; window++) {
+    // The other way round each time, so that an old number is not the new one.
+    for (let index = 1; index <= 2_000; index++) {
+      const last = window * 500_000 + (window % 2 === 0 ? index : 2_001 - index);
+      assert.equal(table.number(Uint32Array.of(0, 0, 0xffff, last), 0, false), index);
+      assert.equal(table.count, index + 1);
+    }
+    table.clear();
+    for (let index = 1; index <= 2_000; index++) {
+      const last = window * 500_000 + (window % 2 === 1 ? index : 2_001 - index);
+      assert.equal(table.number(Uint32Array.of(0, 0, 0xffff, last), 0, false), index);
+    }
+    table.clear();
+  }
+});
+
 test("AddressTable equals a map while it grows, is emptied, and shrinks", () => {
   const table = new AddressTable(SECRET);
   for (const [round, count] of [5_000, 40_000, 10, 3_000].entries()) {
@@ -139,6 +175,12 @@ test("RadixSorter.sort() is a stable sort by columns, the last first", () => {
   );
 });
 
+test("RadixSorter keeps what little memory it has", () => {
+  const sorter = new RadixSorter();
+  const small = sorter.sort([], 50_000).length;
+  assert.equal(sorter.sort([], 1).length, small);
+});
+
 test("RadixSorter gives memory back after a big sort", () => {
   const sorter = new RadixSorter();
   // Room for a quarter more than was asked for, and kept while a quarter of it is used.
@@ -174,6 +216,14 @@ test("WindowRows keeps what a reused row said when it was added", () => {
   assert.deepEqual([...rows.dsts.subarray(0, 3)], [2, 0, 0]);
   assert.deepEqual([...rows.ports.subarray(0, 3)], [(5 << 16) | 443, 0, 0]);
   assert.deepEqual([...rows.counts.subarray(0, 12)], [1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 0, 0]);
+});
+
+test("WindowRows keeps nothing of the window before", () => {
+  const rows = new WindowRows(new AddressTable(SECRET));
+  rows.add(row({ proto: 6, src: "10.0.0.1:5", dst: "10.0.0.2:6", counts: [1, 1, 1, 1] }), true);
+  rows.clear();
+  rows.add(row({ other: true, counts: [1, 0, 0, 0] }), false);
+  assert.deepEqual([rows.ports[0], rows.srcs[0], rows.dsts[0]], [0, 0, 0]);
 });
 
 test("WindowRows grows, and gives memory back after a big window", () => {
