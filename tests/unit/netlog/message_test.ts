@@ -367,9 +367,14 @@ test("encode() folds what finds no room into one row per device", () => {
       isPhysical,
     });
   const config = routeConfig(["100.64.0.1"], ["100.64.0.0/24"]);
-  for (const rowsMax of [0, 1, 2, 3, 4, 5]) {
+  const [one, two, three, four] = [at(2, false), at(3, true), at(4, false), at(5, true)];
+  // Beyond the third is a physical row alone, or one of the tunnel.
+  const cases = [0, 1, 2, 3, 4, 5].flatMap((rowsMax) => [
+    { rowsMax, rows: [one, two, three, four] },
+    { rowsMax, rows: [four, three, two, one] },
+  ]);
+  for (const { rowsMax, rows } of cases) {
     const encoder = new WindowEncoder(SECRET, { mode: "full" }, rowsMax);
-    const rows = [at(2, false), at(3, true), at(4, false), at(5, true)];
     const [message, ...more] = encodeWith(encoder, rows, { config });
     assert.deepEqual(more, []);
     const beyond = Math.max(0, rows.length - rowsMax);

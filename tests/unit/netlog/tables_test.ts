@@ -70,7 +70,7 @@ test("AddressTable tells thousands of addresses apart that differ in one word, o
 
 test("AddressTable remembers nothing of the window before", () => {
   const table = new AddressTable(SECRET);
-  for (let window = 0; window < 12; window++) {
+  for (let window = 0; window < 60; window++) {
     // The other way round each time, so that an old number is not the new one.
     for (let index = 1; index <= 2_000; index++) {
       const last = window * 500_000 + (window % 2 === 0 ? index : 2_001 - index);
