@@ -16,6 +16,8 @@ const bun = ["bun", "run", "--no-install"];
 const BENCHMARKS: readonly { command: readonly string[]; quick: readonly string[] }[] = [
   { command: [...deno, "tests/bench/flow_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/flow_bench.ts"], quick: ["1"] },
+  { command: [...deno, "tests/bench/classify_bench.ts"], quick: ["1"] },
+  { command: [...bun, "tests/bench/classify_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/platform_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/platform_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/handshake_bench.ts"], quick: ["1"] },
