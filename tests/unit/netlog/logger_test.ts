@@ -407,6 +407,17 @@ test("Logger ignores what comes from before a stop: listeners, counts and rows",
   assert.equal(lab.clock.nextDueMs, Infinity);
 });
 
+test("Logger sets no timer for a listener that is called after an idle run has ended", async () => {
+  const lab = new LoggerLab();
+  const tun = new TellingDevice();
+  await lab.start(tun);
+  const listener = tun.listener!;
+  await lab.advance(5_000);
+  await lab.logger.shutdown();
+  listener();
+  assert.equal(lab.clock.nextDueMs, Infinity);
+});
+
 test("Logger leaves what was counted before the start out of the log, but not out of its totals", async () => {
   const lab = new LoggerLab();
   const [tun, sock] = [new TellingDevice(), new FakeDevice()];

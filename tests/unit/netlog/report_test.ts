@@ -84,6 +84,16 @@ test("writeReport() leaves out what is nothing, and parseReport() fills it in", 
   assert.deepEqual(parse(text), EMPTY);
 });
 
+test("writeReport() tells devices that counted nothing from those that do not say", () => {
+  const report: Report = { ...EMPTY, tun: NO_COUNTS, sock: NO_COUNTS };
+  assert.deepEqual(parse(writeReport(report)), report);
+  assert.deepEqual(parse(writeReport(EMPTY))?.tun, null);
+});
+
+test("writeReport() leaves out a zero in either form", () => {
+  assert.equal(writeReport({ ...EMPTY, windows: 0n, rows: 0n }), writeReport(EMPTY));
+});
+
 const anyCount: fc.Arbitrary<Count> = fc.oneof(
   fc.constantFrom(0n, 1n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 1n, U64_MAX),
   fc.bigInt({ min: 0n, max: U64_MAX }),

@@ -130,6 +130,7 @@ test("FlowLog writes a window, and at the end the last window and a report", asy
   assert.equal(messages[0].srcNode?.name, "self");
   assert.deepEqual(messages[0].dstNodes.map(({ name }) => name), ["peer"]);
   assert.equal(reports.length, 1);
+  assert.equal(reports[0].nodeId, "self-key");
   assert.deepEqual(reports[0].traffic.physical, {
     txPackets: 2,
     txBytes: 264,

@@ -278,6 +278,13 @@ test("reportOf() takes each member from its place, and drops that happened", () 
     waitingEntries: 0,
   });
   assert.deepEqual(none.drops, {});
+  // A sum that floats may have rounded is no witness.
+  const inexact = { ...totals, tun: { ...device(1), txBytes: 2 ** 53 } };
+  const rounded = reportOf({ nodeId: "", totals: inexact, counters: new Counters().values() }, {
+    lost: {},
+    waitingEntries: 0,
+  });
+  assert.deepEqual([rounded.tun, rounded.sock], [null, device(30)]);
   // A report is of its moment.
   byClass.of("exit").add(1, 1, 1, 1);
   stale.add(1, 1, 1, 1);

@@ -198,6 +198,13 @@ test("openIdentity() throws where there is a file that it cannot read, rather th
   const error = thrownBy(() => open());
   assert.ok(error instanceof SystemCallError || error.message.includes("EISDIR"), String(error));
   assert.equal(statSync(idsPath()).isDirectory(), true);
+  // A file that is there, and whose first byte cannot be read: no memory of a process lies at 0.
+  rmSync(idsPath(), { recursive: true });
+  symlinkSync("/proc/self/mem", idsPath());
+  const unreadable = thrownBy(() => open());
+  assert.ok(unreadable instanceof SystemCallError, String(unreadable));
+  assert.match(unreadable.message, /^Cannot read ".*log\.conf": errno is \d+ \(E/);
+  assert.deepEqual(warnings, []);
 });
 
 test("openIdentity() leaves no other file behind, not even where the last step fails", () => {
