@@ -8,9 +8,9 @@
  */
 import { CONFIG_ERRORS_MAX, FRIENDLY_NAME_CHARS_MAX } from "../limits.ts";
 import { ConfigError } from "../errors.ts";
+import { nearest } from "../nearest.ts";
 import { type KeySpec, SECTIONS, type SectionSpec } from "./config_keys.ts";
 import { quote, ValueError } from "./config_values.ts";
-import { nearest } from "./nearest.ts";
 
 /** One value and where it stands. */
 export interface Entry<T> {

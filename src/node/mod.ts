@@ -31,7 +31,7 @@ export { type Resolver, systemResolver } from "./resolve.ts";
 export { type WorkerThread } from "./worker_client.ts";
 export { type Answer, type Command } from "./worker_protocol.ts";
 export { keyFromBase64, keyToBase64 } from "./key_text.ts";
-export { nearest } from "./nearest.ts";
+export { nearest } from "../nearest.ts";
 export {
   bytesText,
   formatStatus,

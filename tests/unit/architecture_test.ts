@@ -47,7 +47,14 @@ const MAY_IMPORT: Record<string, Record<string, "value" | "type">> = {
 };
 
 /** Leaves: they import nothing but one another. */
-const LEAVES = ["limits.ts", "errors.ts", "counters.ts", "ports.ts", "time_text.ts"];
+const LEAVES = [
+  "limits.ts",
+  "errors.ts",
+  "counters.ts",
+  "nearest.ts",
+  "ports.ts",
+  "time_text.ts",
+];
 const PURE = ["packet", "flow", "netlog", "wireguard", "logtail"];
 const PURE_PACKAGES = ["ipaddr.js"];
 const FILE_LINES_MAX = 520;

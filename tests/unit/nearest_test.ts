@@ -1,7 +1,7 @@
 // Goal: slips of the fingers are told from other words. Method: literal slips, one per kind of edit.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nearest } from "../../../src/node/nearest.ts";
+import { nearest } from "../../src/nearest.ts";
 
 const KEYS = ["PublicKey", "PresharedKey", "AllowedIPs", "MTU", "DNS", "Table"];
 
