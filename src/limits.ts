@@ -211,3 +211,14 @@ export const SHUTDOWN_DELIVERY_MS = 5_000;
 export const STREAM_DEPTH_MAX = 10_000;
 /** Characters of messages that are open at once in such a stream; one message has 262,144 at most. */
 export const STREAM_HELD_CHARS_MAX = 64 * 1024 * 1024;
+
+// ---- Filter ---------------------------------------------------------------------------------------------------------
+
+/** Characters of a filter: a list of 256 IPv6 prefixes fits, and so does a request's line that holds it. */
+export const FILTER_CHARS_MAX = 12_288;
+/** Parentheses and `not` inside one another: no person writes ten, and each takes stack. */
+export const FILTER_DEPTH_MAX = 32;
+/** Values of one list. */
+export const FILTER_LIST_MAX = 256;
+/** Terms of one filter: each costs a pass over the rows, and may cost one over the dictionary of addresses. */
+export const FILTER_TERMS_MAX = 256;
