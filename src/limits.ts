@@ -29,6 +29,17 @@ export const FRAGMENT_CACHE_MS = 30_000;
 /** Extension headers walked before a packet's transport is called unreadable; real packets carry at most four. */
 export const EXTENSION_HEADERS_MAX = 8;
 
+// ---- Captures ---------------------------------------------------------------------------------------------------------
+
+/** One record or block of a capture file that is read; the largest packets, of BIG TCP, have half of it. */
+export const CAPTURE_RECORD_BYTES_MAX = 1_048_576;
+/** Interfaces of one section of a capture; more could not be told apart by older blocks. */
+export const CAPTURE_INTERFACES_MAX = 65_536;
+/** Flows per window of a capture: the banks take 42 MB. Beyond, flows share rows. */
+export const CAPTURE_FLOWS_MAX = 262_144;
+/** Connections whose local side is remembered over windows, twice at most: some 150 bytes each. */
+export const CAPTURE_CONNECTIONS_MAX = 131_072;
+
 // ---- Flows ------------------------------------------------------------------------------------------------------
 
 /** Flows per window and bank unless configured: 64 Ki flows take 10.5 MB for both banks, 1 M take 161 MB. */
@@ -222,3 +233,100 @@ export const FILTER_DEPTH_MAX = 32;
 export const FILTER_LIST_MAX = 256;
 /** Terms of one filter: each costs a pass over the rows, and may cost one over the dictionary of addresses. */
 export const FILTER_TERMS_MAX = 256;
+
+// ---- Collector's store --------------------------------------------------------------------------------------------
+
+/** How long raw rows, minutes and hours are kept, from their receipt on, unless configured. */
+export const RAW_KEPT_MS_DEFAULT = 7 * 86_400_000;
+export const MINUTES_KEPT_MS_DEFAULT = 30 * 86_400_000;
+export const HOURS_KEPT_MS_DEFAULT = 400 * 86_400_000;
+/** Size of the store above which the oldest goes, unless configured. */
+export const STORE_BYTES_MAX_DEFAULT = 16 * 1024 ** 3;
+/** How long entries of streams that nobody adopted are kept (SPEC 3). */
+export const ORPHAN_KEPT_MS = 12 * 3_600_000;
+/** What they may take together: the oldest go first. */
+export const ORPHAN_BYTES_MAX_DEFAULT = 64 * 1024 ** 2;
+/** Streams that nobody adopted, at once: bounds what a flood of made-up ids can take. */
+export const ORPHANS_MAX = 4_096;
+/** Processes of one stream that are remembered; those heard of longest ago go first. */
+export const PROCESSES_PER_STREAM_MAX = 256;
+/** Missing ranges that are remembered for a process; beyond, neighbours are merged. */
+export const PROCESS_MISSING_MAX = 1_024;
+/** Roll-ups are written this often, at the latest. */
+export const ROLLUP_PERIOD_MS = 60_000;
+/** Keys of the roll-up in memory at which it is written at once: 9 MB of columns and index. */
+export const ROLLUP_KEYS_MAX = 131_072;
+/** Raw rows behind the roll-ups at which they are written at once: what every query has to go through. */
+export const ROLLUP_ROWS_MAX = 524_288;
+/** Buckets of the roll-up in memory at which it is written at once. */
+export const ROLLUP_BUCKETS_MAX = 4_096;
+/** Rows of one block of a roll-up on disk: what a reader decodes at once, 3.3 MB. */
+export const ROLLUP_BLOCK_ROWS = 65_536;
+/** Addresses whose numbers are kept in memory, twice at most: 40 bytes each. */
+export const ADDRESSES_CACHED_MAX = 262_144;
+/** New addresses that may wait for a commit: twelve bodies of nothing else. */
+export const ADDRESSES_WAITING_MAX = 262_144;
+/** Decoded rows that a reader keeps for its next scan, unless configured. */
+export const READER_CACHE_BYTES_DEFAULT = 64 * 1024 ** 2;
+
+// ---- Collector's front ----------------------------------------------------------------------------------------------
+
+/** Body of an upload after decompression, unless configured: stock clients make at most 524,288 bytes (SPEC 3.3). */
+export const INGEST_BODY_BYTES_MAX_DEFAULT = 1024 * 1024;
+/** Least and most that may be configured. */
+export const INGEST_BODY_BYTES_MIN = 64 * 1024;
+export const INGEST_BODY_BYTES_MAX = 16 * 1024 * 1024;
+/** What a compressed body may be longer than the content that it holds: headers and checksum of frames that do not compress. */
+export const INGEST_FRAME_BYTES_EXTRA = 4_096;
+/** Largest window of a zstd frame: what RFC 8878 §3.1.1.1.2 advises decoders to support. */
+export const ZSTD_WINDOW_BYTES_MAX = 8 * 1024 * 1024;
+/** Bodies that are being received or wait for their commit; beyond, uploads are put off. */
+export const INGEST_WAITING_BYTES_MAX = 32 * 1024 * 1024;
+/**
+ * One commit ends at the body with which it reaches either. Twice as many new addresses, and those of the last body, must
+ * stay below ADDRESSES_WAITING_MAX.
+ */
+export const COMMIT_ROWS_MAX = 65_536;
+export const COMMIT_BODY_BYTES_MAX = 8 * 1024 * 1024;
+/** How long a client is asked to wait when the collector is busy or its disk refuses. */
+export const INGEST_BUSY_S = 5;
+export const INGEST_FAILED_S = 30;
+/** Times that one stream may send a body of one length that is too large; then it is one that would do so for ever. */
+export const TOO_LARGE_REFUSALS_MAX = 3;
+/** Streams whose refusals are remembered at once. */
+export const REFUSED_STREAMS_MAX = 1_024;
+/** Bytes of what was wrong with a body that its error entry shows. */
+export const BAD_DATA_BYTES_MAX = 16_384;
+/** Pieces of one body that its error entry shows. */
+export const BAD_PIECES_MAX = 16;
+/** JSON values inside one another in an entry. */
+export const ENTRY_DEPTH_MAX = 256;
+/** Characters of a collection's name, as in a node's configuration. */
+export const COLLECTION_CHARS_MAX = 253;
+/** Collections of one collector: names that anybody may make up. */
+export const COLLECTIONS_MAX = 1_024;
+/** API keys of one collector. */
+export const API_KEYS_MAX = 256;
+/** Connections to the collector at once. */
+export const HTTP_CONNECTIONS_MAX = 1_024;
+/** Line and headers of a request. */
+export const HTTP_HEADER_BYTES_MAX = 32 * 1024;
+/** From a connection's first byte to the end of its headers, and to the end of its body; a stock client gives up at 45 s. */
+export const HTTP_HEADERS_MS_MAX = 10_000;
+export const HTTP_REQUEST_MS_MAX = 45_000;
+/** A connection between two requests: longer than a node's window and its longest usual wait. */
+export const HTTP_IDLE_MS_MAX = 150_000;
+/** Body of a request that is no upload. */
+export const HTTP_FORM_BYTES_MAX = 64 * 1024;
+/** How long a collector that ends waits for requests under way. */
+export const HTTP_DRAIN_MS_MAX = 10_000;
+/** Entries that one retrieval returns unless it asks for fewer, and bytes after which it ends. */
+export const RETRIEVAL_ENTRIES_MAX = 1_000;
+export const RETRIEVAL_PAGE_ENTRIES = 100;
+export const RETRIEVAL_BYTES_MAX = 16 * 1024 * 1024;
+/** Streams of entries that are followed at once. */
+export const RETRIEVAL_FOLLOWERS_MAX = 64;
+/** How often a follower looks for more. */
+export const RETRIEVAL_POLL_MS = 500;
+/** How often the store is asked what is due. */
+export const MAINTAIN_PERIOD_MS = 2_000;
