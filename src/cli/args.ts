@@ -50,8 +50,10 @@ export function parseCommandArgs<S extends CommandSpec>(
   const seen = new Set<string>();
   for (const token of tokens) {
     if (token.kind !== "option") continue;
-    values[token.name] = optionValue(token, spec);
-    if (seen.has(token.name)) throw new UsageError(`Option "${token.rawName}" is given twice`);
+    const value = optionValue(token, spec);
+    if (!seen.has(token.name)) values[token.name] = value;
+    else if (spec.options[token.name].isList) values[token.name] += `,${value}`;
+    else throw new UsageError(`Option "${token.rawName}" is given twice`);
     seen.add(token.name);
   }
   if (values.help !== true) checkPositionals(spec, positionals);

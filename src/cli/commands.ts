@@ -12,6 +12,8 @@ export interface OptionSpec {
   readonly placeholder?: string;
   /** Whether `--name=` means something. */
   readonly allowsEmpty?: boolean;
+  /** Whether it may be given several times: the values are joined by commas. */
+  readonly isList?: boolean;
   readonly help: string;
 }
 
@@ -121,6 +123,65 @@ export const COMMANDS = {
       "Unlike netlogfmt it knows nodes only by what messages say of them, and has neither --api-key",
       "nor --tailnet-name; an IPv6 address with a port stands in brackets.",
       "Exit code 1: the input is not JSON, or a message is wrong; tables before it are printed.",
+    ],
+  },
+  pcap: {
+    name: "pcap",
+    summary: "Prints or posts the flow log of a capture file",
+    positionals: ["FILE"],
+    options: {
+      config: {
+        type: "string",
+        placeholder: "CONF",
+        help: "Takes addresses, routes, names and period from a node's file",
+      },
+      local: {
+        type: "string",
+        placeholder: "PREFIXES",
+        isList: true,
+        help: "Prefixes of our side: what they send is tx",
+      },
+      routes: {
+        type: "string",
+        placeholder: "PREFIXES",
+        isList: true,
+        help: "What is routed into the tunnel",
+      },
+      "subnet-routes": {
+        type: "string",
+        placeholder: "PREFIXES",
+        isList: true,
+        help: "Networks behind this node",
+      },
+      overlay: {
+        type: "string",
+        placeholder: "PREFIXES",
+        isList: true,
+        help: "Addresses of nodes, exceptions with ! in front; default is Tailscale's",
+      },
+      "exit-mode": {
+        type: "string",
+        placeholder: "MODE",
+        help: "zero, node, prefix or full; default is full",
+      },
+      node: { type: "string", placeholder: "NAME", help: "Id of the node in messages" },
+      period: { type: "string", placeholder: "SECONDS", help: "Window, 1 to 60; default is 5" },
+      json: { type: "boolean", help: "Prints lines of JSON; default when not on a terminal" },
+      utc: { type: "boolean", help: "Prints times of tables in UTC; default is the local zone" },
+      post: { type: "string", placeholder: "URL", help: "Sends to a log collector instead" },
+      collection: { type: "string", placeholder: "NAME", help: "Collection there" },
+      id: { type: "string", placeholder: "FILE", help: "File that holds the private id there" },
+      help,
+    },
+    notes: [
+      "FILE is pcap or pcapng, of Ethernet with VLAN tags, raw IP, loopback or Linux cooked frames;",
+      "- is the standard input. Lists of prefixes have commas; lists may be given several times.",
+      "Without --local and --config, or where they do not say: the side that sent a connection's first",
+      "packet is ours. Nothing is anonymised unless --exit-mode says so, for the capture holds all;",
+      "each message tells its mode. Packets count by their IP length, cut off or not, in windows on",
+      "the UTC grid by their own times.",
+      "--post needs --collection and --id and prints no messages.",
+      "Exit code 1: the file breaks off or is broken, or messages could not be delivered.",
     ],
   },
   help: {

@@ -33,7 +33,7 @@ export interface FormatOptions extends TableOptions {
 }
 
 /** Zone of this machine. */
-const LOCAL: ZoneOffset = (wallMs) => -new Date(wallMs).getTimezoneOffset();
+export const LOCAL_ZONE: ZoneOffset = (wallMs) => -new Date(wallMs).getTimezoneOffset();
 
 const GAP = "gap";
 const TEXT = "text";
@@ -51,7 +51,7 @@ const WANTED: ReadonlyMap<string, RegExp> = new Map([
 export function run(args: readonly string[], io: CommandIo): Promise<number> {
   return runCommand(COMMANDS.fmt, args, io, async ({ values, positionals }) => {
     const names = values["resolve-names"] ? "name" : addressNameOf(values["resolve-addrs"] ?? "");
-    const options = { names, zone: values.utc ? UTC : LOCAL, all: values.all };
+    const options = { names, zone: values.utc ? UTC : LOCAL_ZONE, all: values.all };
     return await formatStream(readInput(positionals[0], io), options, io);
   });
 }

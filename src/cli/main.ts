@@ -18,6 +18,7 @@ const LOADERS: Record<CommandName, () => Promise<Command>> = {
   genpsk: async () => (await import("./keys.ts")).runGenpsk,
   doctor: async () => (await import("./doctor.ts")).run,
   fmt: async () => (await import("./fmt.ts")).run,
+  pcap: async () => (await import("./pcap.ts")).run,
   help: async () => (await import("./help.ts")).run,
 };
 

@@ -6,6 +6,7 @@
  * per direction and class.
  * Not here: counting (flow), entries and uploads (logtail), files and sockets (node).
  */
+export { CaptureLog, type CaptureLogOptions, type CaptureTotals } from "./capture_log.ts";
 export { CLASS, Classifier, type Explanation, type SideReason } from "./classify.ts";
 export { ClassTotals } from "./class_totals.ts";
 export { type Count, COUNT_MAX, type Counts, CountsSum, NO_COUNTS, toCount } from "./counts.ts";

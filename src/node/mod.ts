@@ -4,6 +4,7 @@
  * In: a configuration file, the platform's ports. Out: a running node; its sockets for `wg` and for `tunlog`.
  * Not here: printing, signals, exit codes (cli); devices and system calls (platform).
  */
+export { type CollectorOutput } from "./collector_output.ts";
 export { type ConfigFile, configPathOf, readConfigFile } from "./config_file.ts";
 export { type CollectorConfig, type FlowLogConfig } from "./config_flow_log.ts";
 export {
@@ -26,6 +27,9 @@ export {
 } from "./control_client.ts";
 export { DataPlaneHost, type WorkerPlatform } from "./data_plane_host.ts";
 export { type FlowSink } from "./line_output.ts";
+export { type LogPeer, type LogView, nodesOf, OverlayView, routesOf } from "./log_routes.ts";
+export { openExitPolicy } from "./log_identity.ts";
+export { type CollectorPlatform, openCollectorOutput } from "./open_collector.ts";
 export { Node, type NodeOwner, type NodePlatform, type NodeSockets } from "./node.ts";
 export { type Resolver, systemResolver } from "./resolve.ts";
 export { type WorkerThread } from "./worker_client.ts";

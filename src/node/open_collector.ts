@@ -32,7 +32,7 @@ export interface CollectorPlatform {
  * @throws {ConfigError} If the ids in the state directory cannot be used; {Error} if the spool cannot.
  */
 export async function openCollectorOutput(
-  { collector, stateDirectory }: FlowLogConfig,
+  { collector, stateDirectory }: Pick<FlowLogConfig, "collector" | "stateDirectory">,
   { clock, timers, randomWords, openZstd }: CollectorPlatform,
   warn: (message: string) => void,
 ): Promise<CollectorOutput | null> {
