@@ -2,11 +2,12 @@
  * Holds the flow log's entries until the collector has them (SPEC 6.2 points 2, 7, 16, 17).
  *
  * In: entries with what they are about. Out: batches to upload, gap records first, each the same until it is settled.
- * Guarantees: what is read is not consumed; over the limit the oldest go, but never what is offered and unanswered; every
- * entry is delivered, or declared in a gap record once, with its window, its traffic by class and direction, and the
- * cause, or it waits. A process that is killed loses at most what was appended since the last sync(); the time is
- * declared as `killed`. An error of the disk is never thrown: the spool goes on in memory (SPOOL_MEMORY_BYTES_MAX) and
- * moves to disk at the next sync() that succeeds.
+ * Guarantees: what is read is not consumed; over the limit the oldest go, a segment at a time, but never what is offered
+ * and unanswered; every entry is delivered, or declared in a gap record once, with its window, its traffic by class and
+ * direction, and the cause, or it waits. An error of the disk is never thrown: the spool goes on in memory
+ * (SPOOL_MEMORY_BYTES_MAX) and moves to disk at the next sync() that succeeds. A kill takes what is in memory only; the
+ * next process declares the time from the last window that was synced on as `killed`, unless this one could never write
+ * to its directory.
  * Durability: append() writes and does not fsync, so that a kill takes nothing; sync(), once per window, fsyncs the
  * segment and the state, so that a power failure takes a window at most. State is written without fsync at every offer
  * and answer (a power failure repeats some uploads, which the collector knows by their names), and with fsync before a
@@ -79,6 +80,8 @@ export class Spool {
   #done: DiskSegment[] = [];
   /** Whether the gap record under way is on disk, so that it is offered. */
   #isGapSaved = false;
+  /** What close() returned; null = not closed. */
+  #closedEntries: number | null = null;
   #startedNs = 0n;
   /** End of the last window appended, and of the last one of which everything is on disk or settled. */
   #appendedNs = 0n;
@@ -128,6 +131,7 @@ export class Spool {
    * @param entriesMax At least 1.
    */
   offer(entriesMax: number, bodyBytesMax: number): SpoolBatch | null {
+    if (this.#closedEntries !== null) return null;
     const size = new BatchSize(entriesMax, bodyBytesMax);
     if (this.#queue.batch() !== null) return this.#offerEntries(size);
     // Damage that is found on the way to the next entry may leave a gap record and no entry.
@@ -161,7 +165,7 @@ export class Spool {
   /** Has all survive a power failure, and tries again what the disk refused. Once per window, after its last entry. */
   sync(): void {
     const disk = this.#disk;
-    if (disk === null) return;
+    if (disk === null || this.#closedEntries !== null) return;
     disk.retry();
     // Before that, the gap record of this process would stand beside a former one's; there is room for one.
     if (!disk.isOpen && this.#losses.frozen === null) disk.try(() => this.#takeOver(disk));
@@ -178,22 +182,10 @@ export class Spool {
     disk.endRetry();
   }
 
-  /** Ends in order. @returns Entries, gap records included, that wait on disk for the next start. */
+  /** Ends in order; safe to call twice. @returns Entries, gap records included, that wait on disk for the next start. */
   close(): number {
-    const disk = this.#disk;
-    this.sync();
-    const onDisk = this.#queue.diskSegments.reduce((sum, { records }) => sum + records, 0);
-    const inMemory = this.#queue.records - onDisk;
-    if (inMemory > 0) {
-      this.#options.warn(`${inMemory} entries of the flow log are in memory only and are lost`);
-    }
-    if (disk === null || !disk.isOpen) return 0;
-    for (const segment of this.#queue.segments) segment.isSealed = true;
-    this.#takeDone();
-    this.#removeDone();
-    disk.write({ ...this.#state(), writer: null }, true);
-    disk.close();
-    return onDisk + this.#losses.records;
+    this.#closedEntries ??= this.#close();
+    return this.#closedEntries;
   }
 
   /** Tells how it is. */
@@ -205,6 +197,27 @@ export class Spool {
       lastError: this.#disk?.error ?? null,
       lost: this.#losses.totals(),
     };
+  }
+
+  #close(): number {
+    const disk = this.#disk;
+    this.sync();
+    const onDisk = this.#queue.diskSegments.reduce((sum, { records }) => sum + records, 0);
+    const inMemory = this.#queue.records - onDisk;
+    if (inMemory > 0) {
+      this.#options.warn(`${inMemory} entries of the flow log are in memory only and are lost`);
+    }
+    if (disk === null || !disk.isOpen) return this.#queue.records + this.#losses.records;
+    // If the state can be written after all, the next start declares them exactly, and not as of a killed process.
+    for (const segment of this.#queue.segments.filter((known) => known.isVolatile)) {
+      this.#drop(segment, this.#memoryCause);
+    }
+    for (const segment of this.#queue.segments) segment.isSealed = true;
+    this.#takeDone();
+    this.#removeDone();
+    disk.write({ ...this.#state(), writer: null }, true);
+    disk.close();
+    return onDisk + this.#losses.records;
   }
 
   // ---- Appending ----------------------------------------------------------------------------------------------------

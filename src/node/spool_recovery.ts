@@ -43,6 +43,7 @@ export function recoverSpool(
     const known = listed.get(id);
     const isOld = state !== null && id < state.nextId && known === undefined;
     const segment = isOld ? DiskSegment.found(files, id, nowNs, 0) : found(files, id, known, nowNs);
+    if (!ids.includes(id)) segment.giveUp();
     (segment.isDone ? leftOver : segments).push(segment);
   }
   const lost = [...state?.lost ?? [], ...newLosses(state, damaged, segments, nowNs)];
@@ -75,8 +76,9 @@ function newLosses(
   nowNs: bigint,
 ): LostRange[] {
   if (state === null) {
+    // Losses that were not declared yet may be older than any segment: nobody knows since when.
     const isLost = damaged || segments.length > 0;
-    return isLost ? [unknownLoss("damaged", segments[0]?.startNs ?? nowNs, nowNs)] : [];
+    return isLost ? [unknownLoss("damaged", 0n, nowNs)] : [];
   }
   if (state.writer === null) return [];
   const { procId, startedNs } = state.writer;

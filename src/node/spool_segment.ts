@@ -166,6 +166,12 @@ export class DiskSegment extends Segment {
     return segment;
   }
 
+  /** Has zeros stand for what cannot be read from now on: its file was not there when the spool was opened. */
+  giveUp(): void {
+    this.#readFailures = READ_ATTEMPTS_MAX;
+    this.isSynced = true;
+  }
+
   /** Ids of the segments in a directory, in order. */
   static idsIn(names: readonly string[]): number[] {
     return names.flatMap((name) => {

@@ -58,6 +58,8 @@ const HEADER_BYTES = 16;
 export class SpoolStateFile {
   readonly #files: SpoolFiles;
   #generation = 0;
+  /** Whether each place holds a state that can be read. */
+  readonly #isWhole = [false, false];
 
   constructor(files: SpoolFiles) {
     this.#files = files;
@@ -69,19 +71,34 @@ export class SpoolStateFile {
    * @throws {SystemCallError} If the system refuses to read; {RangeError} if a later version of tunlog wrote it.
    */
   read(): { state: SpoolState | null; damaged: boolean } {
-    const length = Math.min(this.#files.size(STATE_NAME), 2 * SPOOL_STATE_BYTES);
-    const bytes = length === 0 ? new Uint8Array(0) : this.#files.read(STATE_NAME, 0, length);
     let newest: Uint8Array | null = null;
+    let damaged = false;
     this.#generation = 0;
+    if (this.#files.size(STATE_NAME) === 0) return { state: null, damaged };
     for (const place of [0, 1]) {
-      const found = readPlace(bytes, place * SPOOL_STATE_BYTES);
-      if (found === null || found.generation <= this.#generation) continue;
+      const found = this.#readPlace(place * SPOOL_STATE_BYTES);
+      // A place of zeros was made and never written.
+      damaged ||= found === "damaged";
+      this.#isWhole[place] = found !== null && found !== "damaged";
+      if (found === null || found === "damaged" || found.generation <= this.#generation) continue;
       this.#generation = found.generation;
       newest = found.text;
     }
-    // A file of zeros was made and never written.
-    if (newest === null) return { state: null, damaged: bytes.some((byte) => byte !== 0) };
+    if (newest === null) return { state: null, damaged };
     return { state: parseState(new TextDecoder().decode(newest)), damaged: false };
+  }
+
+  /** @returns null = there are only zeros. */
+  #readPlace(offset: number): { generation: number; text: Uint8Array } | "damaged" | null {
+    const header = this.#files.read(STATE_NAME, offset, HEADER_BYTES);
+    const length = header.length < HEADER_BYTES ? 0 : viewOf(header).getUint32(8, true);
+    const bytes = length > SPOOL_STATE_BYTES - HEADER_BYTES
+      ? header
+      : this.#files.read(STATE_NAME, offset, HEADER_BYTES + length);
+    const found = decodePlace(bytes);
+    if (found !== null) return found;
+    const all = this.#files.read(STATE_NAME, offset, SPOOL_STATE_BYTES);
+    return all.some((byte) => byte !== 0) ? "damaged" : null;
   }
 
   /** Takes the room that the file will ever need. @throws {SystemCallError} If there is none. */
@@ -98,13 +115,17 @@ export class SpoolStateFile {
    */
   write(state: SpoolState, durable: boolean): void {
     const text = new TextEncoder().encode(stateText(state));
-    for (const place of durable ? [0, 1] : [0]) {
+    // The first place written is never the only one that is whole: a disk that fails in the middle must leave the other.
+    const first = this.#isWhole[1] ? 0 : 1;
+    for (const place of durable ? [first, 1 - first] : [first]) {
       this.#generation++;
+      this.#isWhole[place] = false;
       this.#files.write(
         STATE_NAME,
         place * SPOOL_STATE_BYTES,
         encodePlace(text, this.#generation),
       );
+      this.#isWhole[place] = true;
       if (durable) this.#files.sync(STATE_NAME);
     }
   }
@@ -113,6 +134,17 @@ export class SpoolStateFile {
   sync(): void {
     this.#files.sync(STATE_NAME);
   }
+}
+
+/** Whether bytes are what was written, and which. */
+function decodePlace(bytes: Uint8Array): { generation: number; text: Uint8Array } | null {
+  const view = viewOf(bytes);
+  const length = bytes.length - HEADER_BYTES;
+  if (length < 0 || view.getUint32(0, true) !== MAGIC || view.getUint32(8, true) !== length) {
+    return null;
+  }
+  if (view.getUint32(12, true) !== placeCrc(bytes, length)) return null;
+  return { generation: view.getUint32(4, true), text: bytes.subarray(HEADER_BYTES) };
 }
 
 function encodePlace(text: Uint8Array, generation: number): Uint8Array {
@@ -129,18 +161,8 @@ function encodePlace(text: Uint8Array, generation: number): Uint8Array {
   return bytes;
 }
 
-function readPlace(
-  file: Uint8Array,
-  offset: number,
-): { generation: number; text: Uint8Array } | null {
-  const bytes = file.subarray(offset, offset + SPOOL_STATE_BYTES);
-  if (bytes.length < HEADER_BYTES) return null;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = view.getUint32(8, true);
-  if (view.getUint32(0, true) !== MAGIC || length > bytes.length - HEADER_BYTES) return null;
-  if (view.getUint32(12, true) !== placeCrc(bytes, length)) return null;
-  const text = bytes.subarray(HEADER_BYTES, HEADER_BYTES + length);
-  return { generation: view.getUint32(4, true), text };
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function placeCrc(bytes: Uint8Array, length: number): number {

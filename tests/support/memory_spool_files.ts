@@ -44,15 +44,18 @@ class Content {
       const within = (offset + done) % PAGE_BYTES;
       const part = bytes.subarray(done, done + PAGE_BYTES - within);
       const index = (offset + done - within) / PAGE_BYTES;
+      done += part.length;
+      if (pages[index] === ZEROS && isZero(part)) continue;
       pages[index] = pages[index].slice();
       pages[index].set(part, within);
-      done += part.length;
     }
     return new Content(length, pages);
   }
 
   cut(length: number): Content {
-    return Content.of(this.read(0, length));
+    const whole = Math.floor(length / PAGE_BYTES);
+    const start = new Content(whole * PAGE_BYTES, this.pages.slice(0, whole));
+    return start.with(start.length, this.read(start.length, length - start.length));
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -67,6 +70,11 @@ class Content {
     }
     return bytes;
   }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let index = 0; index < bytes.length; index++) if (bytes[index] !== 0) return false;
+  return true;
 }
 
 interface MemoryFile {
@@ -100,6 +108,21 @@ export class MemoryDisk {
   put(name: string, bytes: Uint8Array): void {
     const content = Content.of(bytes);
     this.files.set(name, { content, synced: content });
+  }
+
+  /** Cuts a file short. */
+  cut(name: string, length: number): void {
+    const content = this.files.get(name)!.content.cut(length);
+    this.files.set(name, { content, synced: content });
+  }
+
+  /** Flips one bit of a file. */
+  flip(name: string, bit: number): void {
+    const { content } = this.files.get(name)!;
+    const byte = content.read(bit >> 3, 1);
+    byte[0] ^= 1 << (bit & 7);
+    const flipped = content.with(bit >> 3, byte);
+    this.files.set(name, { content: flipped, synced: flipped });
   }
 
   /** Content of a file. */
