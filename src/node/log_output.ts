@@ -13,6 +13,7 @@ import {
   type TrafficSums,
 } from "../counters.ts";
 import {
+  type DeviceTotals,
   type LoggedWindow,
   type LoggerTotals,
   type LostSums,
@@ -62,13 +63,18 @@ export function reportOf(source: ReportSource, losses: OutputLosses): Report {
     rows: byClass.rows,
     foldedRows: byClass.foldedRows,
     traffic: Object.fromEntries(CLASS_NAMES.map((name) => [name, byClass.of(name).value()])),
-    tun: totals.tun,
-    sock: totals.sock,
+    tun: exactOrNull(totals.tun),
+    sock: exactOrNull(totals.sock),
     stale: totals.stale.value(),
     drops: Object.fromEntries(dropped.map((name) => [name, counters[name]])),
     lost: losses.lost,
     waitingEntries: losses.waitingEntries,
   };
+}
+
+/** The data plane's own totals are Float64: beyond 2^53 they are no longer exact, and no witness. */
+function exactOrNull(totals: DeviceTotals | null): DeviceTotals | null {
+  return totals !== null && Object.values(totals).every(Number.isSafeInteger) ? totals : null;
 }
 
 /** Sums over all classes, for people and reports; the exact sums by class are in gap records. */
