@@ -4,7 +4,7 @@
  * The same filters, resolver and columns; held equal to the compiled form by its checksum in the benchmark.
  */
 import { CLASS_NAMES } from "../../src/counters.ts";
-import { ROW_FOLDED } from "../../src/collector/filter/compile.ts";
+import { ROW_FOLDED } from "../../src/collector/rows.ts";
 import {
   type Expression,
   type Filter,

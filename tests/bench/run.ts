@@ -18,6 +18,8 @@ const BENCHMARKS: readonly { command: readonly string[]; quick: readonly string[
   { command: [...bun, "tests/bench/flow_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/classify_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/classify_bench.ts"], quick: ["1"] },
+  { command: [...deno, "tests/bench/filter_bench.ts"], quick: ["1"] },
+  { command: [...bun, "tests/bench/filter_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/platform_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/platform_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/handshake_bench.ts"], quick: ["1"] },

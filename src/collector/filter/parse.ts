@@ -299,7 +299,7 @@ class Parser {
   #value<T>(field: Token, reader: ValueReader<T>, hasOperator: boolean): T {
     const token = this.#token;
     const expected = [...reader.expected, ...(hasOperator ? [] : [...reader.instead, "in"])];
-    if (this.#isSymbol("(")) {
+    if (!hasOperator && this.#isSymbol("(")) {
       this.#fail(`"in" is missing before the list: ${field.value} in (…)`, expected);
     }
     if (this.#word === "none") {

@@ -147,6 +147,8 @@ const PROBLEMS: readonly [string, string][] = [
   ["class «virtaul»", 'Class "virtaul" is not known: "virtual" is probably meant'],
   ["class «tcp»", 'Class "tcp" is not known: virtual, subnet, exit, unknown, physical'],
   ["class «(»virtual)", '"in" is missing before the list: class in (…)'],
+  ["port in («(»80))", 'A port is missing after "("'],
+  ["port = «(»80)", 'A port is missing after "="'],
   ["class in «virtual»", '"(" is missing after "in"'],
   ["class in («)»", 'A class is missing after "("'],
   ["class in (virtual«»", "List is not closed"],

@@ -21,7 +21,7 @@ import {
   parseFilter,
   type Term,
 } from "../../../src/collector/mod.ts";
-import { ROW_FOLDED } from "../../../src/collector/filter/compile.ts";
+import { ROW_FOLDED } from "../../../src/collector/rows.ts";
 import type { TwinNode, TwinRow } from "../../reference/filter_twin.ts";
 
 /** Addresses by dictionary id: 0 is no address. */
