@@ -17,6 +17,7 @@ import { parseTime, timeText } from "../time_text.ts";
  * Why entries were lost. `full`: over the spool's limit. `memory`: over the limit of what is kept while the disk
  * fails. `refused`, `tooLarge`: the collector would not take it, it is set aside. `damaged`: bytes on disk changed.
  * `torn`: the process ended while it was being written. `killed`: the process ended without taking its last window.
+ * `output`: a local file or stream could not be written to.
  */
 export const GAP_CAUSES = [
   "full",
@@ -26,6 +27,7 @@ export const GAP_CAUSES = [
   "damaged",
   "torn",
   "killed",
+  "output",
 ] as const;
 /** See GAP_CAUSES. */
 export type GapCause = typeof GAP_CAUSES[number];
@@ -70,6 +72,7 @@ export function addSums(a: ClassSums, b: ClassSums): ClassSums {
 /**
  * Returns the ranges with one more, merged with the last where that loses nothing, and further only beyond `rangesMax`.
  * @param ranges In the order in which they were lost; not changed.
+ * @param rangesMax At least 2.
  */
 export function addLost(
   ranges: readonly LostRange[],
@@ -146,23 +149,23 @@ function mergesExactly(a: LostRange, b: LostRange): boolean {
     !a.offered && !b.offered && a.sums !== null && b.sums !== null && a.lastSeq + 1 === b.firstSeq;
 }
 
-/** Merges the two neighbours whose union says least less. Known sums never meet unknown ones. */
+/** Merges the two neighbours whose union says least less. @param ranges At least three. */
 function mergeCheapest(ranges: LostRange[]): void {
-  const costs = ranges.slice(1).map((b, index) => mergeCost(ranges[index], b));
-  const least = Math.min(...costs);
-  const first = costs.indexOf(least);
-  // When each neighbour is of the other kind, the one after it is of the same.
-  const second = least < KNOWN_WITH_UNKNOWN || ranges.length < 3 ? first + 1 : first + 2;
+  let [first, second, least] = [0, 2, Infinity];
+  for (let index = 1; index < ranges.length; index++) {
+    const [a, b] = [ranges[index - 1], ranges[index]];
+    const cost = mergeCost(a, b);
+    // Known sums never meet unknown ones; where every neighbour is of the other kind, the first and third are of one.
+    if ((a.sums === null) !== (b.sums === null) || cost >= least) continue;
+    [first, second, least] = [index - 1, index, cost];
+  }
   ranges[first] = merged(ranges[first], ranges[second]);
   ranges.splice(second, 1);
 }
 
-const KNOWN_WITH_UNKNOWN = 8;
-
 function mergeCost(a: LostRange, b: LostRange): number {
-  return ((a.sums === null) !== (b.sums === null) ? KNOWN_WITH_UNKNOWN : 0) +
-    (a.procId !== b.procId ? 4 : 0) +
-    (a.cause !== b.cause ? 2 : 0) + (a.offered || b.offered ? 1 : 0);
+  return (a.procId !== b.procId ? 4 : 0) + (a.cause !== b.cause ? 2 : 0) +
+    (a.offered || b.offered ? 1 : 0);
 }
 
 function merged(a: LostRange, b: LostRange): LostRange {
@@ -175,7 +178,7 @@ function merged(a: LostRange, b: LostRange): LostRange {
     entries: a.entries + b.entries,
     startNs: a.startNs < b.startNs ? a.startNs : b.startNs,
     endNs: a.endNs > b.endNs ? a.endNs : b.endNs,
-    sums: a.sums === null || b.sums === null ? a.sums ?? b.sums : addSums(a.sums, b.sums),
+    sums: a.sums === null || b.sums === null ? null : addSums(a.sums, b.sums),
     offered: a.offered || b.offered,
   };
 }

@@ -3,7 +3,7 @@
  *
  * In: a SpoolState. Out: the same after any crash. One write holds both "delivered up to" and "lost", so that no crash
  * falls between them. The file has two places of fixed length, each with a generation and a checksum: the first takes
- * every state, the second only those that must survive a power failure, so that one of them is always whole. It is
+ * every state, the second only those that must survive a power failure, so that one of them is always whole and synced. It is
  * filled at the start, so that a full disk does not keep a loss from being written down.
  */
 import { SPOOL_STATE_BYTES } from "../limits.ts";
@@ -58,8 +58,9 @@ const HEADER_BYTES = 16;
 export class SpoolStateFile {
   readonly #files: SpoolFiles;
   #generation = 0;
-  /** Whether each place holds a state that can be read. */
+  /** Whether each place holds a whole state, and one that survives a power failure. */
   readonly #isWhole = [false, false];
+  readonly #isSafe = [false, false];
 
   constructor(files: SpoolFiles) {
     this.#files = files;
@@ -79,7 +80,7 @@ export class SpoolStateFile {
       const found = this.#readPlace(place * SPOOL_STATE_BYTES);
       // A place of zeros was made and never written.
       damaged ||= found === "damaged";
-      this.#isWhole[place] = found !== null && found !== "damaged";
+      this.#isWhole[place] = this.#isSafe[place] = found !== null && found !== "damaged";
       if (found === null || found === "damaged" || found.generation <= this.#generation) continue;
       this.#generation = found.generation;
       newest = found.text;
@@ -97,15 +98,15 @@ export class SpoolStateFile {
       : this.#files.read(STATE_NAME, offset, HEADER_BYTES + length);
     const found = decodePlace(bytes);
     if (found !== null) return found;
-    const all = this.#files.read(STATE_NAME, offset, SPOOL_STATE_BYTES);
-    return all.some((byte) => byte !== 0) ? "damaged" : null;
+    return isZero(this.#files.read(STATE_NAME, offset, SPOOL_STATE_BYTES)) ? null : "damaged";
   }
 
-  /** Takes the room that the file will ever need. @throws {SystemCallError} If there is none. */
+  /** Takes the room that the file will ever need, and has all in it survive a power failure. @throws {SystemCallError} If there is none. */
   reserve(): void {
     const size = this.#files.size(STATE_NAME);
     const missing = 2 * SPOOL_STATE_BYTES - size;
     if (missing > 0) this.#files.write(STATE_NAME, size, new Uint8Array(missing));
+    this.#files.sync(STATE_NAME);
   }
 
   /**
@@ -115,24 +116,25 @@ export class SpoolStateFile {
    */
   write(state: SpoolState, durable: boolean): void {
     const text = new TextEncoder().encode(stateText(state));
-    // The first place written is never the only one that is whole: a disk that fails in the middle must leave the other.
-    const first = this.#isWhole[1] ? 0 : 1;
+    // A write that fails in the middle must leave the other place as it was: it may be the only one that is safe.
+    const first = this.#isSafe[1] ? 0 : 1;
     for (const place of durable ? [first, 1 - first] : [first]) {
       this.#generation++;
-      this.#isWhole[place] = false;
+      this.#isWhole[place] = this.#isSafe[place] = false;
       this.#files.write(
         STATE_NAME,
         place * SPOOL_STATE_BYTES,
         encodePlace(text, this.#generation),
       );
       this.#isWhole[place] = true;
-      if (durable) this.#files.sync(STATE_NAME);
+      if (durable) this.sync();
     }
   }
 
   /** Has the last state survive a power failure, if no other is written meanwhile. @throws {SystemCallError} */
   sync(): void {
     this.#files.sync(STATE_NAME);
+    for (const place of [0, 1]) this.#isSafe[place] = this.#isWhole[place];
   }
 }
 
@@ -159,6 +161,11 @@ function encodePlace(text: Uint8Array, generation: number): Uint8Array {
   view.setUint32(8, text.length, true);
   view.setUint32(12, placeCrc(bytes, text.length), true);
   return bytes;
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let index = 0; index < bytes.length; index++) if (bytes[index] !== 0) return false;
+  return true;
 }
 
 function viewOf(bytes: Uint8Array): DataView {
