@@ -61,14 +61,18 @@ export function captureViewOf(values: Values, say: (message: string) => void): C
 function viewOfOptions(values: Values): CaptureView {
   const local = prefixesOf(values, "local");
   const nodeId = values.node;
+  const overlay = overlayOf(values.overlay);
   return {
     local,
     routes: {
-      localAddresses: local,
+      // A node's own addresses are overlay addresses: another would make all of its traffic subnet traffic.
+      localAddresses: local.filter(({ addressWords, family }) =>
+        overlay.contains(addressWords, 0, family)
+      ),
       routes: prefixesOf(values, "routes").map((prefix) => ({ prefix, peer: null })),
       subnetRoutes: prefixesOf(values, "subnet-routes"),
     },
-    overlay: overlayOf(values.overlay),
+    overlay,
     nodes: nodeId === undefined ? NO_NODES : new NodeDirectory(
       { nodeId, addresses: local.filter(isSingle) },
       [],

@@ -75,6 +75,9 @@ test("pcap takes sides, classes, node, mode and period from its options", async 
   const messages = messagesOf(out);
   assert.deepEqual(messages.map(({ nodeId }) => nodeId), ["gateway"]);
   assert.deepEqual(messages[0].srcNode?.addresses, ["100.64.0.1"]);
+  // An own address outside of the overlay explains nothing.
+  const lan = await pcap([PATH, "--local", "192.168.1.9"]);
+  assert.equal(rowsOf(lan.out)[1], "exit 192.168.1.9:22 100.64.0.2:2000 0 35");
   const zero = await pcap([PATH, "--exit-mode", "zero"]);
   assert.deepEqual(rowsOf(zero.out), ["exit   80 46"]);
   const none = await pcap([
