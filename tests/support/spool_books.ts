@@ -151,9 +151,22 @@ function minNs(values: readonly bigint[]): bigint {
   return values.reduce((min, value) => value < min ? value : min);
 }
 
-/** Windows of 5 s from here on. */
-const FIRST_NS = 1_767_225_600_000_000_000n;
 const WINDOW_NS = 5_000_000_000n;
+
+/** Makes an entry of the window of 5 s that ends at `wallMs`. @param length Of its text, at least 60. */
+export function makeEntry(
+  procId: number,
+  procSeq: number,
+  wallMs: number,
+  length: number,
+): { meta: EntryMeta; text: string } {
+  const endNs = BigInt(wallMs) * 1_000_000n - 1n;
+  const head = `{"procId":${procId},"procSeq":${procSeq},"fill":"`;
+  return {
+    meta: { startNs: endNs - WINDOW_NS + 1n, endNs, sums: sumsOf(procSeq) },
+    text: `${head}${"x".repeat(Math.max(0, length - head.length - 3))}"}\n`,
+  };
+}
 
 /** A process with a spool. */
 export class SpoolProcess {
@@ -193,10 +206,7 @@ export class SpoolProcess {
   /** Appends an entry to the window that ends now. */
   appendToWindow(length: number = 200): number {
     const procSeq = ++this.#seq;
-    const endNs = BigInt(this.clock.wallMs()) * 1_000_000n - 1n;
-    const meta = { startNs: endNs - WINDOW_NS + 1n, endNs, sums: sumsOf(procSeq) };
-    const head = `{"procId":${this.procId},"procSeq":${procSeq},"fill":"`;
-    const text = `${head}${"x".repeat(Math.max(0, length - head.length - 3))}"}\n`;
+    const { meta, text } = makeEntry(this.procId, procSeq, this.clock.wallMs(), length);
     this.books.append(this.procId, procSeq, meta, text);
     this.spool.append(procSeq, meta, new TextEncoder().encode(text));
     return procSeq;
@@ -219,6 +229,3 @@ export class SpoolProcess {
     throw new Error("Cannot drain: there is always more");
   }
 }
-
-/** Wall time that every clock of these tests starts at or after. */
-export const BOOKS_FIRST_NS = FIRST_NS;
