@@ -139,7 +139,8 @@ export const COMMANDS = {
         type: "string",
         placeholder: "PREFIXES",
         isList: true,
-        help: "Prefixes of our side: what they send is tx",
+        help:
+          "Prefixes of our side: what they send is tx; overlay addresses among them are the node's",
       },
       routes: {
         type: "string",
