@@ -1,0 +1,67 @@
+/**
+ * Who may read and configure: HTTP Basic with an API key as user name (SPEC 3), or loopback as long as there is no key.
+ *
+ * In: a request. Out: nothing, or an HttpError. Guarantees: a web page that a user of this machine looks at gets nothing,
+ * neither under a name that it makes lead to loopback nor by a form that it sends; nor does who comes through a proxy.
+ */
+import { Buffer } from "node:buffer";
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { ApiKeys } from "./api_keys.ts";
+import { HttpError, type HttpRequest } from "./router.ts";
+
+const CHALLENGE = { "www-authenticate": 'Basic realm="tunlog", charset="UTF-8"' };
+const LOOPBACK = /^(?:::ffff:)?127\.\d+\.\d+\.\d+$|^::1$/;
+const LOOPBACK_HOST = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/i;
+const PROXY_HEADERS = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const SAFE_METHODS = ["GET", "HEAD"];
+
+/** See file header. */
+export class Access {
+  readonly #keys: ApiKeys;
+  readonly #ownKey: string | null;
+
+  /** @param ownKey Key of the command line on this machine; it does not count as one that was made. null = none. */
+  constructor(keys: ApiKeys, ownKey: string | null) {
+    this.#keys = keys;
+    this.#ownKey = ownKey;
+  }
+
+  /** @throws {HttpError} 401 or 403. */
+  check(request: HttpRequest): void {
+    if (!SAFE_METHODS.includes(request.method)) refuseForeignOrigin(request);
+    const key = keyOf(request.header("authorization"));
+    if (key !== null && this.#ownKey !== null && isSame(key, this.#ownKey)) return;
+    const hasKeys = this.#keys.list().length > 0;
+    if (key !== null && hasKeys && this.#keys.check(key)) return;
+    if (hasKeys) throw new HttpError(401, "an API key is needed as user name", CHALLENGE);
+    const isLocal = LOOPBACK.test(request.remoteAddress) &&
+      LOOPBACK_HOST.test(request.header("host") ?? "") &&
+      PROXY_HEADERS.every((name) => request.header(name) === undefined);
+    if (!isLocal) {
+      throw new HttpError(403, "without an API key only this machine may ask");
+    }
+  }
+}
+
+/** A browser says where a form or script comes from; other clients say nothing. */
+function refuseForeignOrigin(request: HttpRequest): void {
+  const origin = request.header("origin");
+  const isForeign = origin !== undefined &&
+    origin.replace(/^https?:\/\//, "") !== request.header("host");
+  if (isForeign) throw new HttpError(403, "the request comes from another site");
+}
+
+/** User name of HTTP Basic, or a bearer token; null = neither. */
+function keyOf(header: string | undefined): string | null {
+  const [, scheme, value] = /^(Basic|Bearer) +(\S+)$/i.exec(header ?? "") ?? [];
+  if (scheme === undefined) return null;
+  if (scheme.toLowerCase() === "bearer") return value;
+  const text = Buffer.from(value, "base64").toString("utf8");
+  const colon = text.indexOf(":");
+  return colon < 0 ? text : text.slice(0, colon);
+}
+
+function isSame(a: string, b: string): boolean {
+  const hash = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(hash(a), hash(b));
+}
