@@ -267,7 +267,7 @@ export const ADDRESSES_CACHED_MAX = 262_144;
 /** New addresses that may wait for a commit: twelve bodies of nothing else. */
 export const ADDRESSES_WAITING_MAX = 262_144;
 /** Decoded rows that a reader keeps for its next scan, unless configured. */
-export const READER_CACHE_BYTES_DEFAULT = 64 * 1024 ** 2;
+export const READER_CACHE_BYTES_DEFAULT = 32 * 1024 ** 2;
 
 // ---- Collector's front ----------------------------------------------------------------------------------------------
 
@@ -330,3 +330,51 @@ export const RETRIEVAL_FOLLOWERS_MAX = 64;
 export const RETRIEVAL_POLL_MS = 500;
 /** How often the store is asked what is due. */
 export const MAINTAIN_PERIOD_MS = 2_000;
+
+// ---- Queries --------------------------------------------------------------------------------------------------------
+
+/** Groups of one query: keys, sums and index take 80 MB. */
+export const QUERY_GROUPS_MAX = 1_048_576;
+/** Rows that one query goes through: ten seconds and more. */
+export const QUERY_ROWS_MAX = 200_000_000;
+/** How long a query may take unless asked for less, and at most. */
+export const QUERY_MS_DEFAULT = 10_000;
+export const QUERY_MS_MAX = 60_000;
+/** How much longer a worker may take than its query before it is taken for stuck and replaced. */
+export const QUERY_GRACE_MS = 5_000;
+/** Queries that wait; beyond, they are put off at once, for whoever waits so long has gone. */
+export const QUERIES_WAITING_MAX = 64;
+/** How often a worker may fail within a minute before it is given up for the rest of it. */
+export const QUERY_WORKER_FAILURES_MAX = 10;
+/** Rows of a table in an answer. */
+export const QUERY_TOP_MAX = 10_000;
+/** Lines of a series: no page tells more apart. */
+export const SERIES_LINES_MAX = 100;
+/** Buckets of a series; a day of 10 s fits. */
+export const SERIES_BUCKETS_MAX = 10_000;
+/** Cells (groups and buckets) of one query: 40 bytes each. */
+export const QUERY_CELLS_MAX = 2_097_152;
+/** Rows of one page of flows. */
+export const FLOWS_PAGE_MAX = 10_000;
+/** Longest range that is read row by row unless asked for. */
+export const QUERY_RAW_MS_MAX = 300_000;
+/** Longest range for which a filter by bytes, packets or rate reads row by row unless asked for. */
+export const QUERY_RAW_FILTER_MS_MAX = 86_400_000;
+/** What was logged this short while ago may still be on its way: a window, its upload and its commit. */
+export const COMPLETE_LAG_MS = 15_000;
+/** A node that says nothing counts as incomplete for so long; then it is taken for gone. */
+export const SILENT_COUNTED_MS = 3_600_000;
+/** What a node's clock may be wrong by, and what a packet may take on its way, before books of two ends differ. */
+export const RECONCILE_SKEW_MS = 2_000;
+export const RECONCILE_TRANSIT_MS = 1_000;
+/** Flows that one reconciliation keeps books of. */
+export const RECONCILE_FLOWS_MAX = 500_000;
+/** Clients that follow the live totals at once. */
+export const LIVE_CLIENTS_MAX = 64;
+/** How often the store is asked for more, and how often a silent stream says that it lives. */
+export const LIVE_POLL_MS = 1_000;
+export const LIVE_HEARTBEAT_MS = 15_000;
+/** What may wait for one client before it is dropped as too slow. */
+export const LIVE_WAITING_BYTES_MAX = 1024 * 1024;
+/** Windows of one look for more. */
+export const LIVE_WINDOWS_MAX = 2_000;
