@@ -8,7 +8,7 @@ import { shown } from "./problem.ts";
 import type { Quantity } from "./syntax.ts";
 
 const NUMBER = /^(\d+)(?:\.(\d{1,9}))?(?:([kmgtp])(i)?)?(bit|b)?(\/s)?$/i;
-/** More digits than 2^53 has make no number that could count. */
+/** 2^53 has so many; more would only cost time. */
 const DIGITS_MAX = 16;
 const PREFIXES = ["k", "M", "G", "T", "P"] as const;
 
@@ -32,7 +32,7 @@ export function readQuantity(text: string, quantity: Quantity): number | string 
   if (perSecond !== undefined && quantity !== "rate") {
     return `Number ${shown(text)} is a rate: "rate" compares it`;
   }
-  if (whole.length > DIGITS_MAX) return `Number ${shown(text)} is too large`;
+  if (whole.length > DIGITS_MAX) return `Number ${shown(text)} has more than ${DIGITS_MAX} digits`;
   const size = unit === undefined || sizes === null
     ? [1n, 1n]
     : sizes[unit.toLowerCase() as "bit" | "b"];

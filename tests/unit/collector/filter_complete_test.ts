@@ -65,6 +65,13 @@ for (const [marked, piece, words] of CASES) {
   });
 }
 
+test("completeFilter() takes a key for one word, and case for nothing", () => {
+  const key = `${"A".repeat(43)}=`;
+  const vocabulary = { ...VOCABULARY, nodes: ["Web-3", key] };
+  assert.deepEqual(complete(`node ${key}|`, vocabulary), [key, [key]]);
+  assert.deepEqual(complete("node we|", vocabulary), ["we", ["Web-3"]]);
+});
+
 test("completeFilter() says what each word is", () => {
   const details = new Map(
     completeFilter("", 0, VOCABULARY).items.map(({ text, detail }) => [text, detail]),
