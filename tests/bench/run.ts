@@ -25,6 +25,7 @@ const BENCHMARKS: readonly { command: readonly string[]; quick: readonly string[
   { command: [...deno, "tests/bench/handshake_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/handshake_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/tunnel_bench.ts"], quick: ["--quick"] },
+  { command: [...deno, "tests/bench/flow_log_cost_bench.ts"], quick: ["--quick"] },
 ];
 
 let failed = 0;

@@ -6,14 +6,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 /**
- * Returns the time that all threads of the process have run so far, in nanoseconds.
+ * Returns the time that all threads of the process have run so far, or those of that name, in nanoseconds.
  * Source: first field of /proc/PID/task/TID/schedstat (Documentation/scheduler/sched-stats.rst), which counts what
  * ran, where utime and stime of /proc/PID/stat only say whom the 10 ms tick met.
  */
-export function cpuTimeNs(pid: number): number {
+export function cpuTimeNs(pid: number, threadName: RegExp = /^/): number {
   let totalNs = 0;
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    totalNs += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
+    const folder = `/proc/${pid}/task/${thread}`;
+    if (!threadName.test(readFileSync(`${folder}/comm`, "utf8"))) continue;
+    totalNs += Number(readFileSync(`${folder}/schedstat`, "utf8").split(" ")[0]);
   }
   return totalNs;
 }
