@@ -145,6 +145,7 @@ test(
         setAllowed(own);
         const refused = await ping(left.namespace, "10.99.0.1", { count: 2, waitS: 1 });
         assert.equal(refused.received, 0, "there is no such route now");
+        assert.match(await pair.statusText(), /^ {2}outNoRoute: \d+ packets/m);
         // So that some windows end without the route, and some with it.
         await pause(round * 1_000);
         setAllowed(`${own},10.99.0.0/16`);

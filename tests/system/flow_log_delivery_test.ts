@@ -75,8 +75,9 @@ test("errors, waits and resets cost nothing, and what came twice is known by its
     const pair = await startLoggedPair(lab, { flowLog: ["Period = 1"] });
     const { sink, left } = pair;
     await sink.behave(
-      { status: 500, times: 2 },
+      // First of all, when the node by itself would wait a second at most.
       { status: 429, headers: { "retry-after": "2" }, times: 1 },
+      { status: 500, times: 2 },
       { status: 401, times: 1 },
       { status: 200, isReset: true, stores: true, times: 1 },
       { status: 200, delayMs: 1_500, times: 1 },
@@ -211,6 +212,9 @@ test("state directory that is not there is made, and removed later costs nothing
     });
     rmSync(stateDirectory, { recursive: true });
     await ping(pair.left.namespace, INNER.right[4], { count: 300, intervalS: 0.01 });
+    await pair.waitForCollector("it is made again", ({ where, diskError }) => {
+      return where === "disk" && diskError === null && existsSync(join(stateDirectory, "spool"));
+    });
     assert.deepEqual((await recover(pair)).gaps, []);
   });
 });

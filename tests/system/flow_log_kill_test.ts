@@ -121,8 +121,7 @@ async function live(lane: Lane, random: Random | null): Promise<Life> {
   assert.equal(code, random === null ? 0 : null, stderr);
   await waitUntil("interface is gone", () => !namespace.hasInterface(name), { intervalMs: 5 });
   const endNs = nowNs();
-  // The notice of its end is written before the interface cannot be found any more, but rtmon has yet to write it down.
-  await pause(100);
+  await links.settle();
   const ended = links.ended(name);
   assert.ok(ended.length <= interfaces + 1);
   return { endNs, kernel: ended[interfaces] ?? null };

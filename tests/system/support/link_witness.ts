@@ -8,7 +8,6 @@
 import { Buffer } from "node:buffer";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Child } from "./command.ts";
 import type { Sums } from "./log_books.ts";
 import type { Namespace } from "./namespaces.ts";
 import { waitUntil } from "./wait.ts";
@@ -20,16 +19,20 @@ const RTM_DELLINK = 17;
 const IFLA_IFNAME = 3;
 const IFLA_STATS64 = 23;
 
+const MARK = "mark";
+
 const aligned = (bytes: number) => (bytes + 3) & ~3;
 
 /** See file header. */
 export class LinkWitness {
+  readonly #namespace: Namespace;
   readonly #path: string;
-  readonly child: Child;
+  #marks = 0;
 
   constructor(namespace: Namespace) {
+    this.#namespace = namespace;
     this.#path = join(namespace.lab.directory, `links-${namespace.name}`);
-    this.child = namespace.spawn(["rtmon", "file", this.#path, "link"]);
+    namespace.spawn(["rtmon", "file", this.#path, "link"]);
   }
 
   /** Waits until it listens: it writes down first which interfaces there are. */
@@ -52,6 +55,12 @@ export class LinkWitness {
     return await waitUntil(`${name} has ended ${count} times`, () => this.ended(name)[count - 1], {
       intervalMs: 10,
     });
+  }
+
+  /** Waits until all that has ended by now is written down: an interface that is made and removed comes behind it. */
+  async settle(): Promise<void> {
+    this.#namespace.ip(`link add ${MARK} type veth peer name ${MARK}peer`, `link delete ${MARK}`);
+    await this.end(MARK, ++this.#marks);
   }
 
   #notices(): { type: number; bytes: Uint8Array }[] {
