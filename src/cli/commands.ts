@@ -43,6 +43,7 @@ export const COMMANDS = {
     positionals: ["CONF"],
     options: {
       "allow-hooks": { type: "boolean", help: "Runs PreUp, PostUp, PreDown and PostDown" },
+      collect: { type: "boolean", help: "Runs a log collection in the same process" },
       help,
     },
     notes: [
@@ -99,6 +100,59 @@ export const COMMANDS = {
     positionals: [],
     options: { json, help },
     notes: ["Exit code 0: it can; 1: it cannot."],
+  },
+  collect: {
+    name: "collect",
+    summary: "Runs the log collection, which keeps flow logs and answers questions about them",
+    positionals: ["[ACTION]", "[WHAT]", "[NAME]"],
+    options: {
+      data: {
+        type: "string",
+        placeholder: "DIR",
+        help: "Directory of its store and keys; default /var/lib/tunlog/collector",
+      },
+      listen: {
+        type: "string",
+        placeholder: "ADDRESS:PORT",
+        help: "Where it is reached; default 127.0.0.1:8080",
+      },
+      "retention-raw": { type: "string", placeholder: "DAYS", help: "Keeps rows; default 7d" },
+      "retention-minutes": {
+        type: "string",
+        placeholder: "DAYS",
+        help: "Keeps sums by minute; default 30d",
+      },
+      "retention-hours": {
+        type: "string",
+        placeholder: "DAYS",
+        help: "Keeps sums by hour; default 400d",
+      },
+      "size-max": {
+        type: "string",
+        placeholder: "BYTES",
+        help: "Size of the store above which the oldest goes; default 16G",
+      },
+      "body-max": {
+        type: "string",
+        placeholder: "BYTES",
+        help: "Most that one upload may hold; default 1M",
+      },
+      "tls-cert": { type: "string", placeholder: "FILE", help: "Certificate chain (PEM): HTTPS" },
+      "tls-key": { type: "string", placeholder: "FILE", help: "Its private key (PEM)" },
+      "adopt-all": { type: "boolean", help: "Keeps streams of everybody who writes" },
+      closed: { type: "boolean", help: "Takes uploads to registered collections only" },
+      collection: { type: "string", placeholder: "NAME", help: "Collection of an adopted stream" },
+      help,
+    },
+    notes: [
+      "Actions, on the directory of a collector that may run meanwhile:",
+      "  collect key add NAME       prints a new API key, this once",
+      "  collect key list           names of keys",
+      "  collect key remove NAME    takes one back",
+      "  collect adopt PUBLIC_ID    keeps a stream; others are forgotten after 12 hours",
+      "Without any key only this machine may ask; with one, whoever has it, as user name of HTTP Basic.",
+      "The first upload to a collection registers its name, unless --closed.",
+    ],
   },
   fmt: {
     name: "fmt",
@@ -183,6 +237,26 @@ export const COMMANDS = {
       "the UTC grid by their own times.",
       "--post needs --collection and --id and prints no messages.",
       "Exit code 1: the file breaks off or is broken, or messages could not be delivered.",
+    ],
+  },
+  demo: {
+    name: "demo",
+    summary: "Shows the flow log of three nodes that it starts in network namespaces",
+    positionals: [],
+    options: {
+      pcap: { type: "boolean", help: "Shows that of a capture that it makes up; needs no root" },
+      seconds: {
+        type: "string",
+        placeholder: "SECONDS",
+        help: "Ends after so long; default is when SIGINT or SIGTERM comes",
+      },
+      help,
+    },
+    notes: [
+      "Needs root and the command ip; on Deno also --allow-run. Nothing is touched outside of namespaces",
+      "of its own, and nothing is left behind; what a demo that was killed left, the next one removes.",
+      "alpha is a client, beta a subnet router, gamma an exit node. On a terminal the table is redrawn;",
+      "elsewhere lines are appended, and the table stands below them.",
     ],
   },
   help: {

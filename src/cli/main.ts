@@ -17,8 +17,10 @@ const LOADERS: Record<CommandName, () => Promise<Command>> = {
   pubkey: async () => (await import("./keys.ts")).runPubkey,
   genpsk: async () => (await import("./keys.ts")).runGenpsk,
   doctor: async () => (await import("./doctor.ts")).run,
+  collect: async () => (await import("./collect.ts")).run,
   fmt: async () => (await import("./fmt.ts")).run,
   pcap: async () => (await import("./pcap.ts")).run,
+  demo: async () => (await import("./demo.ts")).run,
   help: async () => (await import("./help.ts")).run,
 };
 

@@ -16,3 +16,10 @@ export const NODE_NEEDS: readonly PermissionNeed[] = [
   { name: "net", action: "serve the sockets for wg and tunlog" },
   { name: "sys", action: "set the umask for its sockets" },
 ];
+
+/** Being a collector. */
+export const COLLECTOR_NEEDS: readonly PermissionNeed[] = [
+  { name: "read", action: "read the collector's store" },
+  { name: "write", action: "write the collector's store" },
+  { name: "net", action: "serve uploads and questions" },
+];

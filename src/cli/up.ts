@@ -1,8 +1,16 @@
 /** `tunlog up CONF`: brings a tunnel up and serves it until it is told to end. */
 import process from "node:process";
-import { Node, type NodeConfig, parseNodeConfig, readConfigFile } from "../node/mod.ts";
+import { INGEST_BODY_BYTES_MAX_DEFAULT } from "../limits.ts";
+import {
+  type EmbeddedCollectorConfig,
+  Node,
+  type NodeConfig,
+  parseNodeConfig,
+  readConfigFile,
+} from "../node/mod.ts";
 import { requirePermissions } from "../platform/mod.ts";
 import { runCommand } from "./args.ts";
+import { CollectorThread } from "./collector_thread.ts";
 import { COMMANDS } from "./commands.ts";
 import { openFlowOutput } from "./flow_output.ts";
 import { hookRunner } from "./hooks.ts";
@@ -20,7 +28,7 @@ export function run(args: readonly string[], io: CommandIo): Promise<number> {
     const read = (): NodeConfig => {
       const file = readConfigFile(positionals[0]!);
       if (file.warning !== null) say(file.warning);
-      return parseNodeConfig(file.text, file.path);
+      return parseNodeConfig(file.text, file.path, values.collect);
     };
     const config = read();
     const node = new Node(config, openMachine(io), {
@@ -30,12 +38,42 @@ export function run(args: readonly string[], io: CommandIo): Promise<number> {
       info: say,
       warn: say,
     });
-    return await serve(node, say);
+    const collector = config.collector === null ? null : new CollectorThread(say);
+    return await serve(node, say, collector, config);
   });
 }
 
+/** Starts the collector, where one is wanted: before the node, which is to find it. */
+async function startCollector(
+  collector: CollectorThread,
+  config: EmbeddedCollectorConfig,
+  say: (message: string) => void,
+): Promise<void> {
+  const { listen, directory, rawMs, minutesMs, hoursMs, bytesMax } = config;
+  const url = await collector.start({
+    ...{ directory, host: listen.host, port: listen.port, tls: null },
+    ...{ kept: { rawMs, minutesMs, hoursMs, bytesMax } },
+    ...{ bodyBytesMax: INGEST_BODY_BYTES_MAX_DEFAULT, adoptAll: false },
+    ...{ openCollections: true, adopted: [] },
+  });
+  say(`Collector is at ${url}, its store in ${directory}`);
+}
+
+/** The node's own stream is kept; its public id is known once it has started. */
+async function adoptOwn(collector: CollectorThread, node: Node): Promise<void> {
+  const { flowLog } = await node.status();
+  if (flowLog.collector === null) return;
+  const { collection, publicId } = flowLog.collector;
+  await collector.adopt({ collection, publicId });
+}
+
 /** Starts the node, waits for a reason to end, and ends it. */
-async function serve(node: Node, say: (message: string) => void): Promise<number> {
+async function serve(
+  node: Node,
+  say: (message: string) => void,
+  collector: CollectorThread | null,
+  config: NodeConfig,
+): Promise<number> {
   let end: (exitCode: number) => void = () => {};
   const ended = new Promise<number>((resolve) => end = resolve);
   const onEnd = (): void => end(EXIT.DONE);
@@ -45,7 +83,11 @@ async function serve(node: Node, say: (message: string) => void): Promise<number
   for (const signal of END_SIGNALS) process.on(signal, onEnd);
   process.on("SIGHUP", onReload);
   try {
+    if (collector !== null && config.collector !== null) {
+      await startCollector(collector, config.collector, say);
+    }
     await node.start();
+    if (collector !== null) await adoptOwn(collector, node);
     say(`${node.interfaceName} is up`);
     void node.asked.then(onEnd);
     void node.failed.then((message) => {
@@ -56,6 +98,8 @@ async function serve(node: Node, say: (message: string) => void): Promise<number
   } finally {
     // A second signal finds the end under way; it must not cut it short.
     await node.stop();
+    // After the node, whose last window it is to take.
+    await collector?.stop().catch((error: Error) => say(`Collector: ${error.message}`));
     for (const signal of END_SIGNALS) process.off(signal, onEnd);
     process.off("SIGHUP", onReload);
   }

@@ -1,13 +1,13 @@
 /**
  * The collector as one thing: store, ingest, server.
  *
- * In: options, the platform's clock and timers. Out: a running collector; its router, to which more endpoints are added
- * before it starts. Guarantees: one collector at a time on a directory; an end that answers what is under way, commits it,
+ * In: options, the platform's clock and timers. Out: a running collector, to whose router others may add endpoints.
+ * Guarantees: one collector at a time on a directory; an end that answers what is under way, commits it,
  * and closes the store; a start that fails leaves nothing open.
  * Not here: flags, signals and printing (cli).
  */
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { setImmediate } from "node:timers";
 import { MAINTAIN_PERIOD_MS } from "../limits.ts";
 import type { ClockPort, TimerPort, ZstdPort } from "../ports.ts";
@@ -26,7 +26,7 @@ import type { StoreReader, StoreWriter } from "./store.ts";
 
 /** What a collector is made of. */
 export interface CollectorOptions {
-  /** Absolute path of its own directory; made with mode 0700 if it is not there. */
+  /** Absolute path of its directory; made with mode 0700 if it is not there. */
   readonly directory: string;
   readonly host: string;
   /** 0 = the kernel's choice. */
@@ -44,7 +44,19 @@ export interface CollectorOptions {
   readonly clock: ClockPort;
   readonly timers: TimerPort;
   readonly zstd: ZstdPort;
+  /** Adds more endpoints, once the store is open. @returns What ends them; called before the store is closed. */
+  readonly mount?: (parts: MountParts) => () => void | Promise<void>;
   readonly warn: (message: string) => void;
+}
+
+/** What endpoints of others are built on. */
+export interface MountParts {
+  readonly router: Router;
+  /** Path of the store, for readers of their own. */
+  readonly storePath: string;
+  readonly clock: ClockPort;
+  readonly timers: TimerPort;
+  readonly stats: () => CollectorStats;
 }
 
 /** A stream, seen or not. */
@@ -80,8 +92,6 @@ export interface ControlFile {
 
 /** See file header. */
 export class Collector {
-  /** Endpoints; those of others are to be added before start(). */
-  readonly router = new Router();
   readonly #options: CollectorOptions;
   #parts: Parts | null = null;
   #cancelMaintain: () => void = () => {};
@@ -103,8 +113,8 @@ export class Collector {
         writer.adopt(collection, publicId, Math.floor(clock.wallMs()));
       }
       const parts = this.#makeParts(writer, reader);
-      const port = await parts.server.start();
       this.#parts = parts;
+      const port = await parts.server.start();
       const { host, tls } = this.#options;
       this.#url = urlOf(host, port, tls !== null);
       writeJsonFile(
@@ -112,8 +122,10 @@ export class Collector {
         { url: this.#url, key: parts.ownKey } satisfies ControlFile,
       );
     } catch (error) {
-      await this.#parts?.server.stop();
+      const parts: Parts | null = this.#parts;
       this.#parts = null;
+      await parts?.server.stop();
+      await parts?.unmount();
       reader?.close();
       writer.close();
       throw error;
@@ -130,9 +142,16 @@ export class Collector {
     await parts.server.stop();
     // What a client sent whole but was not answered any more: stored all the same, it will be a repetition.
     parts.ingest.flush();
+    await parts.unmount();
     rmSync(this.path("control"), { force: true });
     parts.reader.close();
     parts.writer.close();
+  }
+
+  /** Adopts a stream, seen or not. @throws {Error} Unless the collector runs, and if the store cannot. */
+  adopt({ collection, publicId }: StreamName): void {
+    if (this.#parts === null) throw new Error("The collector does not run");
+    this.#parts.writer.adopt(collection, publicId, Math.floor(this.#options.clock.wallMs()));
   }
 
   /** Base URL. Valid once it has started. */
@@ -162,6 +181,7 @@ export class Collector {
   #makeParts(writer: StoreWriter, reader: StoreReader): Parts {
     const { host, port, tls, clock, timers, warn } = this.#options;
     const { bodyBytesMax, adoptAll, openCollections } = this.#options;
+    const router = new Router();
     const collections = new Collections(
       this.path("collections"),
       openCollections,
@@ -172,19 +192,23 @@ export class Collector {
       defer: (run) => void setImmediate(run),
     });
     const upload = uploadHandler(ingest, collections, bodyBytesMax);
-    this.router.add("POST", "/c/:collection/:id", upload, "open");
-    addRetrieval(this.router, { writer, reader, collections, clock, timers });
+    router.add("POST", "/c/:collection/:id", upload, "open");
+    addRetrieval(router, { writer, reader, collections, clock, timers });
+    const unmount = this.#options.mount?.({
+      ...{ router, storePath: this.path("store"), clock, timers },
+      stats: () => this.stats(),
+    }) ?? (() => {});
     const ownKey = randomBytes(32).toString("base64url");
     const access = new Access(new ApiKeys(this.path("keys")), ownKey);
     const server = new HttpServer({
-      ...{ host, port, router: this.router, warn },
+      ...{ host, port, router, warn },
       authorize: (request) => access.check(request),
       tls: tls === null ? null : {
         cert: readFileSync(tls.certPath, "utf8"),
         key: readFileSync(tls.keyPath, "utf8"),
       },
     });
-    return { writer, reader, ingest, server, ownKey };
+    return { writer, reader, ingest, server, ownKey, unmount };
   }
 
   #scheduleMaintain(delayMs: number): void {
@@ -207,12 +231,12 @@ interface Parts {
   readonly ingest: Ingest;
   readonly server: HttpServer;
   readonly ownKey: string;
+  readonly unmount: () => void | Promise<void>;
 }
 
-/** Makes the directory, or closes one that is there to others: it holds addresses and keys. */
+/** Makes the directory, closed to others. One that is there stays as it is, for it may be somebody else's too. */
 export function makeDirectory(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  chmodSync(path, 0o700);
 }
 
 /** How the collector is reached from this machine. */

@@ -12,6 +12,7 @@ export {
   type CollectorStats,
   type ControlFile,
   makeDirectory,
+  type MountParts,
   type StreamName,
 } from "./collector.ts";
 export * from "./filter/mod.ts";

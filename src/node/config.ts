@@ -11,6 +11,11 @@ import { ALLOWED_IPS_MAX, CONFIG_BYTES_MAX, PEERS_MAX } from "../limits.ts";
 import { prefixText } from "../packet/mod.ts";
 import type { AllowedIp } from "../wireguard/mod.ts";
 import { DEFAULT_TIMING, lastMinuteRekeyMs, type Timing } from "../wireguard/mod.ts";
+import {
+  type EmbeddedCollectorConfig,
+  embeddedUrl,
+  readEmbeddedCollector,
+} from "./config_collector.ts";
 import { type FlowLogConfig, readFlowLog } from "./config_flow_log.ts";
 import { INTERFACE_KEYS, PEER_KEYS, SECTIONS, TIMER_KEYS } from "./config_keys.ts";
 import { parseSections, Problems, Section } from "./config_parser.ts";
@@ -63,6 +68,8 @@ export interface NodeConfig {
   readonly hooks: readonly Hook[];
   readonly peers: readonly PeerConfig[];
   readonly flowLog: FlowLogConfig;
+  /** Collector in the node's process; null = none. */
+  readonly collector: EmbeddedCollectorConfig | null;
   /** A time that is absent keeps the protocol's value. */
   readonly timing: Partial<Timing>;
   /** Sentences, with path and line, for what was taken but deserves a look. */
@@ -96,9 +103,10 @@ export function interfaceNameOf(path: string): string {
 /**
  * Reads a configuration file.
  * @param path Names the interface, and stands in messages.
+ * @param collects Whether an empty [Collector] is to be taken for given.
  * @throws {ConfigError} If anything is wrong: all errors, one per line of the message, in the order of the file.
  */
-export function parseNodeConfig(text: string, path: string): NodeConfig {
+export function parseNodeConfig(text: string, path: string, collects = false): NodeConfig {
   if (text.length > CONFIG_BYTES_MAX) {
     throw new ConfigError(`The file is longer than ${CONFIG_BYTES_MAX} bytes`, path);
   }
@@ -109,6 +117,9 @@ export function parseNodeConfig(text: string, path: string): NodeConfig {
   const find = (spec: (typeof SECTIONS)[keyof typeof SECTIONS]) =>
     sections.find((section) => section.spec === spec) ?? empty(spec);
   const own = find(SECTIONS.interface);
+  const collecting = find(SECTIONS.collector);
+  const collector = collects || collecting.line > 0 ? readEmbeddedCollector(collecting) : null;
+  const ownUrl = collector === null ? null : embeddedUrl(collector.listen);
   const config: NodeConfig = {
     path,
     interfaceName,
@@ -122,7 +133,8 @@ export function parseNodeConfig(text: string, path: string): NodeConfig {
     table: own.one(INTERFACE_KEYS.table) ?? "auto",
     hooks: readHooks(own),
     peers: readPeers(sections.filter((section) => section.spec === SECTIONS.peer), problems),
-    flowLog: readFlowLog(find(SECTIONS.flowLog), interfaceName, problems),
+    flowLog: readFlowLog(find(SECTIONS.flowLog), interfaceName, problems, ownUrl),
+    collector,
     timing: readTiming(find(SECTIONS.timers), problems),
     warnings: problems.warnings,
   };

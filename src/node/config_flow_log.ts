@@ -48,13 +48,17 @@ const COLLECTION_DEFAULT = "tunlog";
 /** Keys that have no meaning without `Collector`. */
 const NEEDS_COLLECTOR = ["collection", "privateId", "copyId", "spoolSize"] as const;
 
-/** Reads the section. */
+/**
+ * Reads the section.
+ * @param ownUrl Collector in the node's process, which the log goes to unless another is named; null = there is none.
+ */
 export function readFlowLog(
   section: Section,
   interfaceName: string,
   problems: Problems,
+  ownUrl: string | null,
 ): FlowLogConfig {
-  const collector = readCollector(section, problems);
+  const collector = readCollector(section, problems, ownUrl);
   const exitMode = section.one(FLOW_LOG_KEYS.exitMode) ?? "zero";
   if (exitMode === "full") {
     problems.warn(
@@ -78,8 +82,12 @@ export function readFlowLog(
   };
 }
 
-function readCollector(section: Section, problems: Problems): CollectorConfig | null {
-  const url = section.one(FLOW_LOG_KEYS.collector);
+function readCollector(
+  section: Section,
+  problems: Problems,
+  ownUrl: string | null,
+): CollectorConfig | null {
+  const url = section.one(FLOW_LOG_KEYS.collector) ?? ownUrl ?? undefined;
   if (url === undefined) {
     for (const name of NEEDS_COLLECTOR) {
       const key = FLOW_LOG_KEYS[name];

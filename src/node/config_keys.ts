@@ -36,6 +36,16 @@ import {
   type Warn,
 } from "./config_values.ts";
 import { isZeroKey, keyFromBase64 } from "./key_text.ts";
+import {
+  DAYS_FORM,
+  DIRECTORY_FORM,
+  LISTEN_FORM,
+  parseDays,
+  parseDirectory,
+  parseListen,
+  parseStoreSize,
+  STORE_SIZE_FORM,
+} from "./listen_address.ts";
 
 /** One key of a section. */
 export interface KeySpec<T> {
@@ -148,8 +158,16 @@ export const FLOW_LOG_KEYS = {
   spoolSize: key({ name: "SpoolSize", kind: "single", form: SPOOL_FORM, parse: parseSpoolSize, help: "Most that waits for upload; beyond, the oldest goes and is declared lost; default 256M" }),
 };
 
-/** Keys of `[Collector]`: the section is known, so that a file can be told apart from a misspelt one. */
-export const COLLECTOR_KEYS = {};
+// deno-fmt-ignore
+/** Keys of `[Collector]`, tunlog's own. */
+export const COLLECTOR_KEYS = {
+  listen: key({ name: "Listen", kind: "single", form: LISTEN_FORM, parse: (value) => parseListen(value), help: "Where it is reached; default 127.0.0.1:8080" }),
+  data: key({ name: "Data", kind: "single", form: DIRECTORY_FORM, parse: parseDirectory, keepsSpaces: true, help: "Directory of its store; default /var/lib/tunlog/collector" }),
+  rawDays: key({ name: "RawDays", kind: "single", form: DAYS_FORM, parse: parseDays, help: "How long rows are kept; default 7" }),
+  minuteDays: key({ name: "MinuteDays", kind: "single", form: DAYS_FORM, parse: parseDays, help: "How long sums by minute are kept; default 30" }),
+  hourDays: key({ name: "HourDays", kind: "single", form: DAYS_FORM, parse: parseDays, help: "How long sums by hour are kept; default 400" }),
+  sizeMax: key({ name: "SizeMax", kind: "single", form: STORE_SIZE_FORM, parse: parseStoreSize, help: "Size of the store above which the oldest goes; default 16G" }),
+};
 
 /**
  * Keys of `[Timers]` by their names in Timing: for tests and laboratories. The other end keeps its own times, so what
@@ -178,6 +196,6 @@ export const SECTIONS = {
   interface: { name: "Interface", keys: INTERFACE_KEYS, isRepeated: false, help: "This node" },
   peer: { name: "Peer", keys: PEER_KEYS, isRepeated: true, help: "One other end; as many as there are" },
   flowLog: { name: "FlowLog", keys: FLOW_LOG_KEYS, isRepeated: false, help: "What is written down of each connection" },
-  collector: { name: "Collector", keys: COLLECTOR_KEYS, isRepeated: false, help: "Where the flow log is sent; has no keys yet" },
+  collector: { name: "Collector", keys: COLLECTOR_KEYS, isRepeated: false, help: "Log collection in this process, which the flow log is sent to unless [FlowLog] names another; `tunlog up --collect` stands for an empty one" },
   timers: { name: "Timers", keys: TIMER_KEYS, isRepeated: false, help: "WireGuard's timers, for tests and laboratories" },
 } as const satisfies Record<string, SectionSpec>;

@@ -5,6 +5,7 @@
  * Not here: printing, signals, exit codes (cli); devices and system calls (platform).
  */
 export { type CollectorOutput } from "./collector_output.ts";
+export { type EmbeddedCollectorConfig } from "./config_collector.ts";
 export { type ConfigFile, configPathOf, readConfigFile } from "./config_file.ts";
 export { type CollectorConfig, type FlowLogConfig } from "./config_flow_log.ts";
 export {
@@ -28,6 +29,18 @@ export {
 export { DataPlaneHost, type WorkerPlatform } from "./data_plane_host.ts";
 export { type FlowSink } from "./line_output.ts";
 export { type LogPeer, type LogView, nodesOf, OverlayView, routesOf } from "./log_routes.ts";
+export {
+  COLLECTOR_DIRECTORY,
+  COLLECTOR_LISTEN,
+  DAYS_FORM,
+  LISTEN_FORM,
+  type ListenAddress,
+  parseDays,
+  parseListen,
+  parseStoreSize,
+  STORE_SIZE_FORM,
+} from "./listen_address.ts";
+export { parseByteCount } from "./config_values.ts";
 export { openExitPolicy } from "./log_identity.ts";
 export { type CollectorPlatform, openCollectorOutput } from "./open_collector.ts";
 export { Node, type NodeOwner, type NodePlatform, type NodeSockets } from "./node.ts";

@@ -175,7 +175,7 @@ test("parseNodeConfig() joins sections of one name, but not peers", () => {
 test("parseNodeConfig() reads tunlog's own sections", () => {
   const config = parse(
     `${INTERFACE}[FlowLog]\nPeriod = 60\nFlowsMax = ${FLOWS_MAX_MAX}\nOutput = /var/log/a b.json\n` +
-      `[Collector]\n[Timers]\nRekeyAfter = 2.5\nRejectAfter = 20\nRekeyAttempt=3\n` +
+      `[Timers]\nRekeyAfter = 2.5\nRejectAfter = 20\nRekeyAttempt=3\n` +
       `RekeyTimeout = 0.5\nKeepaliveTimeout = 1\n`,
   );
   assert.deepEqual(config.flowLog, {
@@ -196,6 +196,37 @@ test("parseNodeConfig() reads tunlog's own sections", () => {
     keepaliveTimeoutMs: 1000,
   });
   assert.deepEqual(parse(`${INTERFACE}[FlowLog]\nOutput=none`).flowLog.output, { kind: "none" });
+});
+
+test("parseNodeConfig() points the flow log at a [Collector] of its own, unless it names another", () => {
+  const none = parse(INTERFACE);
+  assert.deepEqual([none.collector, none.flowLog.collector], [null, null]);
+  const day = 86_400_000;
+  const empty = parse(`${INTERFACE}[Collector]\n`);
+  assert.deepEqual(empty.collector, {
+    listen: { host: "127.0.0.1", port: 8080 },
+    directory: "/var/lib/tunlog/collector",
+    ...{ rawMs: 7 * day, minutesMs: 30 * day, hoursMs: 400 * day, bytesMax: 16 * 2 ** 30 },
+  });
+  assert.equal(empty.flowLog.collector?.url, "http://127.0.0.1:8080");
+  assert.deepEqual(empty.flowLog.output, { kind: "none" });
+  assert.deepEqual(parseNodeConfig(INTERFACE, "/etc/wireguard/wg0.conf", true), {
+    ...empty,
+    path: "/etc/wireguard/wg0.conf",
+  });
+  const full = parse(
+    `${INTERFACE}[Collector]\nListen=[::]:80\nData=/srv/flow log/\nRawDays=1\nMinuteDays=2\n` +
+      `HourDays=36500\nSizeMax=64M\n[FlowLog]\nCollection=a.b\n`,
+  );
+  assert.deepEqual(full.collector, {
+    ...{ listen: { host: "::", port: 80 }, directory: "/srv/flow log" },
+    ...{ rawMs: day, minutesMs: 2 * day, hoursMs: 36_500 * day, bytesMax: 2 ** 26 },
+  });
+  assert.equal(full.flowLog.collector?.url, "http://[::1]:80");
+  assert.equal(full.flowLog.collector?.collection, "a.b");
+  const other = parse(`${COLLECTOR.replace("[FlowLog]", "[Collector]\n[FlowLog]")}`);
+  assert.equal(other.flowLog.collector?.url, "http://10.0.0.1:8080");
+  assert.notEqual(other.collector, null);
 });
 
 const FLOW_LOG = `${INTERFACE}[FlowLog]\n`;
@@ -483,7 +514,7 @@ const WRONG: readonly (readonly [before: string, line: string, said: RegExp])[] 
   [
     `${INTERFACE}[Collector]\n`,
     "Url = x",
-    /^Key "Url" is not known in \[Collector\], which has no/,
+    /^Key "Url" is not known in \[Collector\]: wanted is one of Listen, Data/,
   ],
   [`${INTERFACE}[Timers]\n`, "RekeyAfter = 0.04", /^RekeyAfter "0\.04" must be seconds 0\.05/],
   [`${INTERFACE}[Timers]\n`, "RekeyAfter = 1e3", /^RekeyAfter/],
