@@ -9,10 +9,10 @@
  * next process declares the time from the last window that was synced on as `killed`, unless this one could never write
  * to its directory.
  * Durability: append() writes and does not fsync, so that a kill takes nothing; sync(), once per window, fsyncs the
- * segment and the state, so that a power failure takes a window at most. State is written without fsync at every offer
- * and answer (a power failure repeats some uploads, which the collector knows by their names), and with fsync before a
- * gap record is offered first and before a segment is removed. The state file (1 MiB) and refused entries (8 MiB)
- * come on top of `bytesMax`.
+ * segment and the state, so that a power failure takes a window at most. The state is fsynced before a batch is offered
+ * first, for what was offered must be known when it is lost, and (twice, into both its places) before a gap record is and
+ * before a segment is removed; answers are written without fsync: a power failure repeats some uploads, which the
+ * collector knows by their names. The state file (1 MiB) and refused entries (8 MiB) come on top of `bytesMax`.
  * Not here: when to upload, back-off, compression.
  */
 import {
@@ -329,6 +329,7 @@ export class Spool {
   }
 
   #offerEntries(size: BatchSize): SpoolBatch | null {
+    const isRepeated = this.#queue.batch() !== null;
     try {
       this.#queue.collect(size, (segment, part) => this.#lose(segment, part, null));
       this.#disk?.noteRead(null);
@@ -336,8 +337,11 @@ export class Spool {
       this.#disk?.noteRead(error);
     }
     this.#takeDone();
-    this.#write(false);
-    return this.#queue.batch();
+    const batch = this.#queue.batch();
+    // Were it forgotten that they were offered, they could be declared lost after the collector stored them. A disk that
+    // does not take the mark does not keep them from being uploaded.
+    if (!isRepeated && this.#write(false) && batch !== null) this.#disk!.syncState();
+    return batch;
   }
 
   #isGap(batch: SpoolBatch): boolean {

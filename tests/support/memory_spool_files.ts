@@ -12,7 +12,8 @@ export interface FileCall {
   readonly index: number;
   readonly operation: Exclude<keyof SpoolFiles, "directory">;
   readonly name: string;
-  /** Valid iff the operation is a write. */
+  /** Valid iff the operation is a read or write; else 0. */
+  readonly offset: number;
   readonly length: number;
 }
 
@@ -149,6 +150,8 @@ export class MemoryDisk {
   }
 }
 
+const NOWHERE = { offset: 0, length: 0 } as const;
+
 /** See file header. */
 export class MemorySpoolFiles implements SpoolFiles {
   readonly directory = "/memory";
@@ -158,7 +161,7 @@ export class MemorySpoolFiles implements SpoolFiles {
   constructor(readonly disk: MemoryDisk) {}
 
   lock(): void {
-    this.#call("lock", "", 0);
+    this.#call("lock", "");
     const { owner } = this.disk;
     if (owner !== null && owner !== this && !owner.isKilled) {
       throw new SystemCallError(`lock "${this.directory}"`, ERRNO.EBUSY);
@@ -167,22 +170,22 @@ export class MemorySpoolFiles implements SpoolFiles {
   }
 
   names(): string[] {
-    this.#call("names", "", 0);
+    this.#call("names", "");
     return [...this.disk.files.keys()].reverse();
   }
 
   size(name: string): number {
-    this.#call("size", name, 0);
+    this.#call("size", name);
     return this.disk.files.get(name)?.content.length ?? 0;
   }
 
   read(name: string, offset: number, length: number): Uint8Array {
-    this.#call("read", name, 0);
+    this.#call("read", name, { offset, length });
     return this.#file(name).content.read(offset, length);
   }
 
   write(name: string, offset: number, bytes: Uint8Array): void {
-    this.#call("write", name, bytes.length, (length) => {
+    this.#call("write", name, { offset, length: bytes.length }, (length) => {
       const file = this.disk.files.get(name) ??
         { content: Content.EMPTY, synced: Content.EMPTY };
       file.content = file.content.with(offset, bytes.subarray(0, length));
@@ -191,35 +194,35 @@ export class MemorySpoolFiles implements SpoolFiles {
   }
 
   truncate(name: string, length: number): void {
-    this.#call("truncate", name, 0);
+    this.#call("truncate", name);
     const file = this.#file(name);
     file.content = file.content.cut(length);
   }
 
   sync(name: string): void {
-    this.#call("sync", name, 0);
+    this.#call("sync", name);
     const file = this.#file(name);
     file.synced = file.content;
   }
 
   syncDirectory(): void {
-    this.#call("syncDirectory", "", 0);
+    this.#call("syncDirectory", "");
     this.disk.syncedNames = new Map(this.disk.files);
   }
 
   remove(name: string): void {
-    this.#call("remove", name, 0);
+    this.#call("remove", name);
     this.disk.files.delete(name);
   }
 
   rename(name: string, newName: string): void {
-    this.#call("rename", name, 0);
+    this.#call("rename", name);
     this.disk.files.set(newName, this.#file(name));
     this.disk.files.delete(name);
   }
 
   close(): void {
-    this.#call("close", "", 0);
+    this.#call("close", "");
     if (this.disk.owner === this) this.disk.owner = null;
   }
 
@@ -233,11 +236,11 @@ export class MemorySpoolFiles implements SpoolFiles {
   #call(
     operation: FileCall["operation"],
     name: string,
-    length: number,
+    { offset, length }: { readonly offset: number; readonly length: number } = NOWHERE,
     write: (length: number) => void = () => {},
   ): void {
     if (this.isKilled) throw new Error("Cannot go on: the process is killed");
-    const fault = this.disk.fault({ index: this.disk.calls++, operation, name, length });
+    const fault = this.disk.fault({ index: this.disk.calls++, operation, name, offset, length });
     if (fault === null) return write(length);
     const done = Math.min(length, fault.writtenBytes ?? 0);
     if (done > 0) write(done);

@@ -24,7 +24,7 @@ export type JournalLine =
   | { readonly kind: "stored"; readonly entries: readonly [number, number, string][] };
 
 /** Bound of the spool: it overflows now and then. */
-export const CHILD_BYTES_MAX = 20_000;
+export const CHILD_BYTES_MAX = 10_000;
 /** A child whose killer is gone ends by itself. */
 const STEPS_MAX = 20_000;
 
@@ -66,4 +66,4 @@ function upload(spool: Spool, note: (line: JournalLine) => void): void {
   spool.delivered(batch);
 }
 
-if (process.argv[1]?.endsWith("spool_child.ts")) main(process.argv.slice(2));
+if (import.meta.main) main(process.argv.slice(2));

@@ -9,6 +9,8 @@ import { ERRNO } from "../../../src/errors.ts";
 import { SPOOL_SEGMENTS_MIN, SPOOL_STATE_BYTES } from "../../../src/limits.ts";
 import { RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from "../../../src/node/spool_record.ts";
 import { type FileCall, type FileFault, MemoryDisk } from "../../support/memory_spool_files.ts";
+import { READ_ATTEMPTS_MAX } from "../../../src/node/spool_segment.ts";
+import { crc32c } from "../../../src/node/crc32c.ts";
 import { SpoolBooks, SpoolProcess } from "../../support/spool_books.ts";
 
 const BODY_BYTES_MAX = 262_144;
@@ -399,4 +401,60 @@ test("Spool: a disk that fails until the process is killed forgets nothing once 
     }
   }
   assert.ok(checked > 250, `${checked} checked`);
+});
+
+test("Spool: a sector that cannot be read costs the entry on it, after some attempts", () => {
+  const entryBytes = 9_000;
+  const disk = new MemoryDisk();
+  const process = new SpoolProcess(new SpoolBooks(), disk, 1, 1_000_000);
+  process.spool.open();
+  for (let count = 0; count < 4; count++) process.append(entryBytes);
+  const bad = SEGMENT_HEADER_BYTES + 2 * RECORD_HEADER_BYTES + 1.5 * entryBytes;
+  disk.fault = ({ operation, name, offset, length }) =>
+    operation === "read" && name === SEGMENT_NAME && offset <= bad && bad < offset + length
+      ? { errno: ERRNO.EIO }
+      : null;
+  for (let attempt = 1; attempt < READ_ATTEMPTS_MAX; attempt++) {
+    assert.equal(process.spool.offer(8, BODY_BYTES_MAX), null);
+    assert.match(process.spool.status().lastError!, /EIO/);
+    assert.equal(process.spool.status().where, "disk", "new entries can be written");
+  }
+  assert.equal(process.warnings.length, 1);
+  process.drain();
+  assert.deepEqual(process.books.check(), { stored: 3, declared: 1, unknown: 0, waiting: 0 });
+  assert.deepEqual(process.books.declared().map(({ cause, firstSeq }) => [cause, firstSeq]), [
+    ["damaged", 2],
+  ]);
+  assert.equal(process.spool.status().lastError, null);
+  assert.equal(process.warnings.length, 2);
+});
+
+test("Spool: a file that cannot be read for lack of rights is waited for", () => {
+  const disk = new MemoryDisk();
+  const process = new SpoolProcess(new SpoolBooks(), disk, 1, 1_000_000);
+  process.spool.open();
+  process.append();
+  disk.fault = ({ operation }) => operation === "read" ? { errno: ERRNO.EACCES } : null;
+  for (let attempt = 0; attempt < 3 * READ_ATTEMPTS_MAX; attempt++) {
+    assert.equal(process.spool.offer(8, BODY_BYTES_MAX), null);
+  }
+  disk.fault = () => null;
+  process.drain();
+  assert.deepEqual(process.books.check(), { stored: 1, declared: 0, unknown: 0, waiting: 0 });
+});
+
+test("Spool.open() refuses a spool of a later version, and leaves it as it is", () => {
+  const { process, disk } = smallSpool();
+  process.spool.close();
+  const bytes = disk.bytes(SEGMENT_NAME);
+  bytes[7]++;
+  new DataView(bytes.buffer).setUint32(12, crc32c(bytes, 0, 12), true);
+  disk.put(SEGMENT_NAME, bytes);
+  const before = [...disk.files.keys()].map((name) => disk.bytes(name));
+  const next = new SpoolProcess(process.books, disk, 2, BYTES_MAX, process.clock);
+  assert.throws(() => next.spool.open(), /version 2, not 1/);
+  assert.deepEqual([...disk.files.keys()].map((name) => disk.bytes(name)), before);
+  // It gave the lock back.
+  const third = new SpoolProcess(process.books, disk, 3, BYTES_MAX, process.clock);
+  assert.throws(() => third.spool.open(), /version 2, not 1/);
 });
