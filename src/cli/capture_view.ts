@@ -83,9 +83,9 @@ function viewOfOptions(values: Values): CaptureView {
 }
 
 /** What the node itself would have logged; its addresses and the networks behind it are the local side. */
-function viewOfConfig(
+export function viewOfConfig(
   config: NodeConfig,
-  values: Values,
+  values: Pick<Values, "local" | "exit-mode" | "period">,
   say: (message: string) => void,
 ): CaptureView {
   const { flowLog, friendlyName, addresses } = config;
@@ -121,7 +121,10 @@ function isSingle({ family, prefixBits }: Prefix): boolean {
   return prefixBits === addressBits(family);
 }
 
-function prefixesOf(values: Values, name: "local" | "routes" | "subnet-routes"): Prefix[] {
+function prefixesOf(
+  values: Partial<Pick<Values, "local" | "routes" | "subnet-routes">>,
+  name: "local" | "routes" | "subnet-routes",
+): Prefix[] {
   return listOf(values[name]).map((text) => {
     const prefix = parsePrefix(text);
     if (prefix !== null) return prefix;

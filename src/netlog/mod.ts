@@ -11,7 +11,15 @@ export { CLASS, Classifier, type Explanation, type SideReason } from "./classify
 export { ClassTotals } from "./class_totals.ts";
 export { type Count, COUNT_MAX, type Counts, CountsSum, NO_COUNTS, toCount } from "./counts.ts";
 export { type Device, type DeviceTotals, NO_DEVICE, type StatisticsRow } from "./device.ts";
-export { iecText, localTimeText, printable, siText, UTC, type ZoneOffset } from "./display.ts";
+export {
+  iecText,
+  localTimeText,
+  printable,
+  protoName,
+  siText,
+  UTC,
+  type ZoneOffset,
+} from "./display.ts";
 export { type ExactJson, parseExactJson } from "./exact_json.ts";
 export {
   EXIT_MODES,
