@@ -15,6 +15,7 @@ import { test } from "node:test";
 import { type LinkWitness, startLinkWitness } from "./support/link_witness.ts";
 import { LogBooks, type LogGap, type LogRow, type Sums, tunnelRows } from "./support/log_books.ts";
 import { type LogSink, startLogSink } from "./support/log_sink.ts";
+import { END_MS_MAX } from "./support/logged_pairs.ts";
 import { type Lab, type Namespace, withLab } from "./support/namespaces.ts";
 import {
   DatagramWitness,
@@ -117,7 +118,8 @@ async function live(lane: Lane, random: Random | null): Promise<Life> {
   if (!isEarly) await node.waitForOutput(/is up/);
   await pause(random?.below(isEarly ? START_MS_MAX : LIFE_MS_MAX) ?? LIFE_MS_MAX);
   assert.ok(node.running, `it is there to be ended\n${node.report()}`);
-  const { code, stderr } = await node.stop(random === null ? "SIGTERM" : "SIGKILL");
+  const signal = random === null ? "SIGTERM" : "SIGKILL";
+  const { code, stderr } = await node.stop(signal, END_MS_MAX);
   assert.equal(code, random === null ? 0 : null, stderr);
   await waitUntil("interface is gone", () => !namespace.hasInterface(name), { intervalMs: 5 });
   const endNs = nowNs();

@@ -15,6 +15,7 @@ import { test } from "node:test";
 import { type LinkWitness, startLinkWitness } from "./support/link_witness.ts";
 import { LogBooks, proveEqual, type Sums } from "./support/log_books.ts";
 import { type LogSink, startLogSink } from "./support/log_sink.ts";
+import { END_MS_MAX } from "./support/logged_pairs.ts";
 import { type Lab, type Namespace, withLab } from "./support/namespaces.ts";
 import { INNER, makeWire, pairConfig } from "./support/pairs.ts";
 import { Random } from "./support/random.ts";
@@ -75,7 +76,7 @@ async function liveOnce(lane: Lane, life: number, random: Random): Promise<Sums>
     return Math.min(rx, tx) >= PACKETS_BEFORE_END_MIN;
   }, { intervalMs: 10 });
   await pause(random.below(50));
-  const { code, stderr } = await tunnel.stop();
+  const { code, stderr } = await tunnel.process.stop("SIGTERM", END_MS_MAX);
   assert.equal(code, 0, stderr);
   assert.doesNotMatch(stderr, /not delivered|bug/, "nothing is left");
   return await witness.end(name, life);

@@ -21,6 +21,13 @@ import { waitForPing } from "./traffic.ts";
 import { makeKeyPair, type StartOptions, startTunnel, type Tunnel } from "./tunnels.ts";
 import { waitUntil } from "./wait.ts";
 
+/**
+ * How long the end of a process may take. Its own work is a matter of a second at most, but then the kernel removes the TUN
+ * device, for which it waits until every core has passed a quiet state (synchronize_rcu_expedited): with all cores busy that has
+ * taken more than 10 s.
+ */
+export const END_MS_MAX = 60_000;
+
 /** How it is set up. */
 export interface LoggedOptions {
   /** Default: the subject. */
@@ -83,7 +90,7 @@ export class LoggedPair {
 
   /** Ends the left node in order. @returns The last counters of its interface. */
   async end(): Promise<Sums> {
-    const { code, stderr } = await this.left.process.stop("SIGTERM", 20_000);
+    const { code, stderr } = await this.left.process.stop("SIGTERM", END_MS_MAX);
     assert.equal(code, 0, stderr);
     assert.doesNotMatch(stderr, /bug/);
     return await this.links.end(this.left.name, ++this.#ends);
