@@ -317,8 +317,9 @@ test("Spool: a process killed while it takes over, at any call, forgets nothing"
 // ---- A disk that refuses ------------------------------------------------------------------------------------------------
 
 test("Spool: any call refused once costs nothing", () => {
-  for (const errno of [ERRNO.ENOSPC, ERRNO.EIO, ERRNO.ENOENT]) {
-    for (const call of callsOf(session)) {
+  for (const call of callsOf(session)) {
+    const isRead = ["read", "size", "names"].includes(call.operation);
+    for (const errno of [isRead ? ERRNO.EIO : ERRNO.ENOSPC, ERRNO.ENOENT]) {
       const disk = new MemoryDisk();
       disk.fault = ({ index, length }) =>
         index === call.index ? { errno, writtenBytes: length >> 1 } : null;
@@ -387,20 +388,18 @@ test("Spool: a disk that fails in all from any call on, and works again, forgets
 
 test("Spool: a disk that fails until the process is killed forgets nothing once it was in use", () => {
   let checked = 0;
-  for (const errno of [ERRNO.ENOSPC, ERRNO.EROFS]) {
-    for (const call of callsOf(session)) {
-      const refuses = (other: FileCall) => WRITING.includes(other.operation);
-      const { disk, process } = failing(call, errno, refuses);
-      const next = disk.copy();
-      recover(next, process.books, process);
-      // A process that never could write down that it runs is missed by nobody.
-      if (!disk.files.has("state") || disk.bytes("state").every((byte) => byte === 0)) continue;
-      // What was dropped in vain, for it could not be written down, is delivered late instead.
-      process.books.check({ inOrder: false });
-      checked++;
-    }
+  for (const call of callsOf(session)) {
+    const refuses = (other: FileCall) => WRITING.includes(other.operation);
+    const { disk, process } = failing(call, ERRNO.EROFS, refuses);
+    const next = disk.copy();
+    recover(next, process.books, process);
+    // A process that never could write down that it runs is missed by nobody.
+    if (!disk.files.has("state") || disk.bytes("state").every((byte) => byte === 0)) continue;
+    // What was dropped in vain, for it could not be written down, is delivered late instead.
+    process.books.check({ inOrder: false });
+    checked++;
   }
-  assert.ok(checked > 250, `${checked} checked`);
+  assert.ok(checked > 150, `${checked} checked`);
 });
 
 test("Spool: a sector that cannot be read costs the entry on it, after some attempts", () => {
