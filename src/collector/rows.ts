@@ -33,24 +33,27 @@ export interface RowColumns {
   beyond: Map<number, bigint>;
 }
 
-/** Makes columns with room for `rows`. */
+/** Makes columns with room for `rows`. They share one buffer: twelve would cost more than what they hold is worth. */
 export function makeColumns(rows: number): RowColumns {
+  // Those with the widest elements first, so that each begins where it may.
+  const buffer = new ArrayBuffer(rows * ROW_BYTES);
+  let at = 0;
+  const next = (bytes: number) => (at += rows * bytes) - rows * bytes;
+  const counter = () => new Float64Array(buffer, next(8), rows);
   return {
     count: 0,
-    stream: new Uint32Array(rows),
-    classCode: new Uint8Array(rows),
-    proto: new Uint8Array(rows),
-    flags: new Uint8Array(rows),
-    src: new Uint32Array(rows),
-    dst: new Uint32Array(rows),
-    srcPort: new Uint16Array(rows),
-    dstPort: new Uint16Array(rows),
-    counters: [
-      new Float64Array(rows),
-      new Float64Array(rows),
-      new Float64Array(rows),
-      new Float64Array(rows),
-    ],
+    counters: [counter(), counter(), counter(), counter()],
+    stream: new Uint32Array(buffer, next(4), rows),
+    src: new Uint32Array(buffer, next(4), rows),
+    dst: new Uint32Array(buffer, next(4), rows),
+    srcPort: new Uint16Array(buffer, next(2), rows),
+    dstPort: new Uint16Array(buffer, next(2), rows),
+    classCode: new Uint8Array(buffer, next(1), rows),
+    proto: new Uint8Array(buffer, next(1), rows),
+    flags: new Uint8Array(buffer, next(1), rows),
     beyond: new Map(),
   };
 }
+
+/** Bytes of one row in all columns. */
+export const ROW_BYTES = 4 * 8 + 3 * 4 + 2 * 2 + 3;

@@ -302,6 +302,8 @@ export interface StoreReader {
   gaps(fromMs: number, toMs: number): StoredGap[];
   /** Messages whose windows end within (see ScanRange), in order of time. */
   windows(stream: number, fromMs: number, toMs: number): StoredWindow[];
+  /** Messages with greater ids, in order of receipt, at most `limit`: for who follows the log. */
+  windowsAfter(id: number, limit: number): StoredWindow[];
   /** null = there is none of that id, any more. */
   message(id: number): StoredMessage | null;
   /** Entries in order of receipt. */

@@ -17,6 +17,11 @@ const U32 = 2 ** 32;
 const BEYOND_BYTES = 16;
 const BEYOND_ENTRY_BYTES = 4 + BEYOND_BYTES;
 const COLUMNS = 12;
+/** Bytes of a row whose every value needs all its bytes. */
+const ROW_BYTES_MAX = 4 * 8 + 3 * 4 + 2 * 2 + 3;
+/** Memory that is kept from call to call whatever the need. */
+const OUTPUT_BYTES_KEPT = 1 << 20;
+const NO_HEAD = new Uint8Array(0);
 /** Most rows that a header may claim. */
 const ROWS_MAX = 1 << 24;
 
@@ -45,14 +50,27 @@ function columnsOf(columns: RowColumns): (Uint8Array | Uint16Array | Uint32Array
   ];
 }
 
-/** Encodes rows 0 .. count - 1. @returns Bytes of the caller. */
-export function encodeColumns(columns: RowColumns): Uint8Array {
+/** What encodeColumns writes to, used again: a buffer for each commit would be most of the garbage. */
+let output = new Uint8Array(1 << 16);
+
+/**
+ * Encodes rows 0 .. count - 1.
+ * @param head Bytes that come first.
+ * @returns A view that is valid until the next call.
+ */
+export function encodeColumns(columns: RowColumns, head: Uint8Array = NO_HEAD): Uint8Array {
   const { count, beyond } = columns;
   reserve(count);
-  const bytes = new Uint8Array(8 + COLUMNS * 9 + count * 56 + beyond.size * BEYOND_ENTRY_BYTES);
+  const lengthMax = head.length + 8 + COLUMNS * 9 + count * ROW_BYTES_MAX +
+    beyond.size * BEYOND_ENTRY_BYTES;
+  if (output.length < lengthMax || output.length > lengthMax * 8 + OUTPUT_BYTES_KEPT) {
+    output = new Uint8Array(lengthMax);
+  }
+  const bytes = output;
   const view = new DataView(bytes.buffer);
-  view.setUint32(0, count, true);
-  let at = 4;
+  bytes.set(head);
+  view.setUint32(head.length, count, true);
+  let at = head.length + 4;
   for (const [index, column] of columnsOf(columns).entries()) {
     low.set(column.subarray(0, count));
     const hasHigh = column instanceof Float64Array &&
@@ -67,7 +85,7 @@ export function encodeColumns(columns: RowColumns): Uint8Array {
     view.setBigUint64(at + 12, value >> 64n, true);
     at += BEYOND_ENTRY_BYTES;
   }
-  return bytes.slice(0, at);
+  return bytes.subarray(0, at);
 }
 
 /** Writes the upper words of a column. @returns Whether any is not zero. */

@@ -80,7 +80,7 @@ export function openForWriting(
     migrate(database, path, migrations);
     // FULL: what was answered with 200 survives the machine's end, not only ours.
     database.exec(
-      "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 0; PRAGMA cache_size = -16384;" +
+      "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 0; PRAGMA cache_size = -8192;" +
         "PRAGMA wal_autocheckpoint = 4096; PRAGMA temp_store = MEMORY",
     );
   });
@@ -102,7 +102,7 @@ export function openForReading(path: string): DatabaseSync {
         `Cannot ${action}: it is of version ${version}, write to it once`,
       );
     }
-    database.exec("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -16384");
+    database.exec("PRAGMA busy_timeout = 5000; PRAGMA cache_size = -8192");
   });
 }
 

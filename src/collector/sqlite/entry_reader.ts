@@ -16,7 +16,7 @@ import type {
   StoredWindow,
 } from "../store.ts";
 import { unpackBlob } from "./blob.ts";
-import { addEncodedSums, counterOf, noSums, toClassSums } from "./row_sums.ts";
+import { counterOf, parseSums } from "./row_sums.ts";
 import type { Scanner } from "./scan.ts";
 import { ENTRY_KINDS } from "./schema.ts";
 import { toNs } from "./time_columns.ts";
@@ -39,6 +39,7 @@ export class EntryReader {
   readonly #streamsOf: StatementSync;
   readonly #messageOf: StatementSync;
   readonly #windows: StatementSync;
+  readonly #windowsAfter: StatementSync;
   readonly #gaps: StatementSync;
   readonly #segmentOf: StatementSync;
   readonly #lengths: StatementSync;
@@ -71,6 +72,11 @@ export class EntryReader {
       `SELECT ${MESSAGE_COLUMNS} FROM message JOIN entry ON entry.id = message.entry` +
         " WHERE message.end_ms > ? AND message.end_ms <= ? AND message.stream = ?" +
         " ORDER BY message.end_ms, message.entry",
+    );
+    this.#windowsAfter = prepare(
+      `SELECT ${MESSAGE_COLUMNS} FROM entry JOIN message` +
+        " ON message.end_ms = entry.end_ms AND message.entry = entry.id WHERE entry.id > ?" +
+        " ORDER BY entry.id LIMIT ?",
     );
     this.#gaps = prepare(
       "SELECT * FROM gap WHERE end_ms > ? AND start_ms < ? ORDER BY entry, number",
@@ -130,6 +136,10 @@ export class EntryReader {
 
   windows(stream: number, fromMs: number, toMs: number): StoredWindow[] {
     return this.#windows.all(fromMs, toMs, stream).map(toWindow);
+  }
+
+  windowsAfter(id: number, limit: number): StoredWindow[] {
+    return this.#windowsAfter.all(id, limit).map(toWindow);
   }
 
   gaps(fromMs: number, toMs: number): StoredGap[] {
@@ -246,8 +256,6 @@ const NO_ROWS: RowColumns = {
 };
 
 function toWindow(row: Row): StoredWindow {
-  const sums = noSums();
-  addEncodedSums(sums, row.sums as Uint8Array);
   return {
     id: Number(row.entry),
     stream: Number(row.stream),
@@ -257,7 +265,7 @@ function toWindow(row: Row): StoredWindow {
     part: Number(row.part),
     parts: Number(row.parts),
     rowCount: Number(row.row_count),
-    sums: toClassSums(sums),
+    sums: parseSums(row.sums as string),
     procId: Number(row.proc_id),
     procSeq: Number(row.proc_seq),
     receivedMs: Number(row.received_ms),
@@ -265,8 +273,6 @@ function toWindow(row: Row): StoredWindow {
 }
 
 function toGap(row: Row): StoredGap {
-  const sums = noSums();
-  if (row.sums !== null) addEncodedSums(sums, row.sums as Uint8Array);
   return {
     entry: Number(row.entry),
     stream: Number(row.stream),
@@ -278,7 +284,7 @@ function toGap(row: Row): StoredGap {
     entries: Number(row.entries),
     startNs: toNs(Number(row.start_ms), Number(row.start_rest)),
     endNs: toNs(Number(row.end_ms), Number(row.end_rest)),
-    sums: row.sums === null ? null : toClassSums(sums),
+    sums: row.sums === null ? null : parseSums(row.sums as string),
     offered: row.offered === 1,
   };
 }

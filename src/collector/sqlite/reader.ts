@@ -106,6 +106,10 @@ export class SqliteReader implements StoreReader {
     return this.#read(() => this.#entries.windows(stream, fromMs, toMs));
   }
 
+  windowsAfter(id: number, limit: number): StoredWindow[] {
+    return this.#read(() => this.#entries.windowsAfter(id, limit));
+  }
+
   message(id: number): StoredMessage | null {
     return this.#read(() => this.#entries.message(id));
   }

@@ -17,7 +17,7 @@ import { makeColumns } from "../rows.ts";
 import { packBlob, unpackBlob } from "./blob.ts";
 import { decodeColumns, encodeColumns } from "./column_codec.ts";
 import { type Bucket, RollupTable } from "./rollup_table.ts";
-import { appendRows, totalsOf } from "./row_sums.ts";
+import { appendRows, totalsText } from "./row_sums.ts";
 import { decodeSegment, type Segment } from "./segment_codec.ts";
 import { bucketEnd, HOUR_MS, MINUTE_MS } from "./time_columns.ts";
 import type { WriteContext } from "./write_context.ts";
@@ -56,7 +56,7 @@ class BlockWriter {
       const count = Math.min(ROLLUP_BLOCK_ROWS, columns.count - first);
       const block = makeColumns(count);
       appendRows(block, columns, first, count);
-      const totals = encodeColumns(totalsOf(block));
+      const totals = totalsText(block);
       const rows = packBlob(encodeColumns(block), this.#context.zstd);
       const bytes = totals.length + rows.length;
       this.#insert.run(

@@ -4,7 +4,7 @@
  * In and out: RowColumns. Guarantees: counters are exact whatever their size: up to 2^53 - 1 in their columns, above in
  * `beyond` as well.
  */
-import { CLASS_NAMES, type ClassSums } from "../../counters.ts";
+import { CLASS_NAMES, type ClassSums, type TrafficSums } from "../../counters.ts";
 import { NO_SUMS } from "../../logtail/mod.ts";
 import { COUNTERS, makeColumns, type RowColumns } from "../rows.ts";
 
@@ -106,7 +106,7 @@ function gatherBeyond(target: RowColumns, source: RowColumns, rows: Uint32Array)
 }
 
 /** Sums rows by stream and class: one row each, without addresses. */
-export function totalsOf(columns: RowColumns): RowColumns {
+function totalsOf(columns: RowColumns): RowColumns {
   const rowByKey = new Map<number, number>();
   const keys: number[] = [];
   const rowOf = new Uint32Array(columns.count);
@@ -132,12 +132,12 @@ export function totalsOf(columns: RowColumns): RowColumns {
 }
 
 /** Makes a list of zeros. */
-export function noSums(): SumList {
+function noSums(): SumList {
   return new Array<bigint>(SUMS).fill(0n);
 }
 
 /** Adds one row to the sums of its class. */
-export function addRowToSums(sums: SumList, columns: RowColumns, row: number): void {
+function addRowToSums(sums: SumList, columns: RowColumns, row: number): void {
   const at = columns.classCode[row] * 4;
   for (let counter = 0; counter < 4; counter++) {
     if (columns.counters[counter][row] !== 0) {
@@ -146,14 +146,15 @@ export function addRowToSums(sums: SumList, columns: RowColumns, row: number): v
   }
 }
 
-/** Sums as a record by class. */
-export function toClassSums(sums: SumList): ClassSums {
-  const named: Record<string, unknown> = { ...NO_SUMS };
-  for (const [index, name] of CLASS_NAMES.entries()) {
-    const [txPackets, txBytes, rxPackets, rxBytes] = sums.slice(index * 4, index * 4 + 4);
-    named[name] = { txPackets, txBytes, rxPackets, rxBytes };
-  }
-  return named as ClassSums;
+/** @param of Makes the sums of the class whose first element in a SumList is `at`. */
+function byClass(of: (at: number) => TrafficSums): ClassSums {
+  return {
+    virtual: of(0),
+    subnet: of(4),
+    exit: of(8),
+    unknown: of(12),
+    physical: of(16),
+  } satisfies Record<(typeof CLASS_NAMES)[number], TrafficSums>;
 }
 
 /** Sums by class as a list. */
@@ -161,39 +162,147 @@ export function toSumList(sums: ClassSums): SumList {
   return CLASS_NAMES.flatMap((name) => COUNTERS.map((counter) => sums[name][counter]));
 }
 
-/** Writes sums as bytes: index, length and little-endian digits of each that is not zero. */
-export function encodeSums(sums: SumList): Uint8Array {
-  const bytes: number[] = [];
+/**
+ * Writes sums as text: `1:120,5:9` says that element 1 is 120, element 5 is 9 and all others are zero. Text, for a blob
+ * costs a reader an ArrayBuffer: with thousands of windows that is most of the time and of the memory.
+ */
+export function sumsText(sums: SumList): string {
+  let text = "";
   for (const [index, sum] of sums.entries()) {
-    if (sum === 0n) continue;
-    const lengthAt = bytes.push(index, 0) - 1;
-    if (sum <= MAX_SAFE_INTEGER) {
-      for (let rest = Number(sum); rest > 0; rest = Math.floor(rest / 256)) bytes.push(rest % 256);
-    } else {
-      for (let rest = sum; rest > 0n; rest >>= 8n) bytes.push(Number(rest & 255n));
-    }
-    bytes[lengthAt] = bytes.length - lengthAt - 1;
+    if (sum !== 0n) text += `${text === "" ? "" : ","}${index}:${sum}`;
   }
-  return Uint8Array.from(bytes);
+  return text;
 }
 
-/** Reads what encodeSums wrote and adds it to `sums`. */
-export function addEncodedSums(sums: SumList, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) {
-    const index = bytes[at];
-    const length = bytes[at + 1];
-    at += 2;
-    if (length <= 6) {
-      let value = 0;
-      for (let digit = length - 1; digit >= 0; digit--) value = value * 256 + bytes[at + digit];
-      sums[index] += BigInt(value);
-    } else {
-      let value = 0n;
-      for (let digit = length - 1; digit >= 0; digit--) {
-        value = value << 8n | BigInt(bytes[at + digit]);
+/** Digits of which every number is exact in a Float64. */
+const EXACT_DIGITS = 15;
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const ZERO = 0x30;
+
+/** What a text says, by element: scratch memory of readSums. */
+const near = new Float64Array(SUMS);
+/** Elements that need more digits, exactly. */
+const far = new Map<number, bigint>();
+
+/** Reads what sumsText wrote into `near` and `far`. */
+function readSums(text: string): void {
+  near.fill(0);
+  if (far.size > 0) far.clear();
+  let index = 0;
+  let value = 0;
+  let start = 0;
+  for (let at = 0; at <= text.length; at++) {
+    const code = at === text.length ? COMMA : text.charCodeAt(at);
+    if (code === COLON) {
+      index = value;
+      value = 0;
+      start = at + 1;
+    } else if (code === COMMA) {
+      if (at - start > EXACT_DIGITS) {
+        const exact = BigInt(text.slice(start, at));
+        far.set(index, exact);
+        value = Number(exact);
       }
-      sums[index] += value;
+      near[index] = value;
+      value = 0;
+      start = at + 1;
+    } else {
+      value = value * 10 + code - ZERO;
     }
-    at += length;
   }
+}
+
+/** Exact value of an element after readSums. A BigInt is made only where there is something. */
+function readSum(index: number): bigint {
+  if (near[index] === 0) return 0n;
+  return far.get(index) ?? BigInt(near[index]);
+}
+
+/** Many sums by class under way, in one buffer: a list of bigints each would be most of the time and memory. */
+export class SumPool {
+  #values = new Float64Array(SUMS * 256);
+  /** Exact values beyond 2^53 - 1, by position; the buffer then holds the nearest number. */
+  readonly #beyond = new Map<number, bigint>();
+  #count = 0;
+
+  /** Makes sums of zero. @returns Their index. */
+  make(): number {
+    if ((this.#count + 1) * SUMS > this.#values.length) {
+      const values = new Float64Array(this.#values.length * 2);
+      values.set(this.#values);
+      this.#values = values;
+    }
+    return this.#count++;
+  }
+
+  /** Adds what sumsText wrote. */
+  add(index: number, text: string): void {
+    readSums(text);
+    const start = index * SUMS;
+    for (let element = 0; element < SUMS; element++) {
+      if (near[element] === 0) continue;
+      const at = start + element;
+      const sum = this.#values[at] + near[element];
+      if (sum <= MAX_SAFE_INTEGER) {
+        this.#values[at] = sum;
+      } else {
+        const exact = this.#exact(at) + readSum(element);
+        this.#beyond.set(at, exact);
+        this.#values[at] = Number(exact);
+      }
+    }
+  }
+
+  classSums(index: number): ClassSums {
+    return byClass((first) => {
+      const at = index * SUMS + first;
+      const values = this.#values;
+      if (
+        values[at] === 0 && values[at + 1] === 0 && values[at + 2] === 0 && values[at + 3] === 0
+      ) {
+        return NO_SUMS.virtual;
+      }
+      return {
+        txPackets: this.#exact(at),
+        txBytes: this.#exact(at + 1),
+        rxPackets: this.#exact(at + 2),
+        rxBytes: this.#exact(at + 3),
+      };
+    });
+  }
+
+  #exact(at: number): bigint {
+    const value = this.#values[at];
+    if (value <= MAX_SAFE_INTEGER) return value === 0 ? 0n : BigInt(value);
+    return this.#beyond.get(at)!;
+  }
+}
+
+/** Reads what sumsText wrote. */
+export function parseSums(text: string): ClassSums {
+  readSums(text);
+  return byClass((at) =>
+    near[at] === 0 && near[at + 1] === 0 && near[at + 2] === 0 && near[at + 3] === 0
+      ? NO_SUMS.virtual
+      : {
+        txPackets: readSum(at),
+        txBytes: readSum(at + 1),
+        rxPackets: readSum(at + 2),
+        rxBytes: readSum(at + 3),
+      }
+  );
+}
+
+/** Sums rows by stream and class, as text: a line `stream=sums` for each stream. */
+export function totalsText(columns: RowColumns): string {
+  const totals = totalsOf(columns);
+  const byStream = new Map<number, SumList>();
+  for (let row = 0; row < totals.count; row++) {
+    const stream = totals.stream[row];
+    let sums = byStream.get(stream);
+    if (sums === undefined) byStream.set(stream, sums = noSums());
+    addRowToSums(sums, totals, row);
+  }
+  return [...byStream].map(([stream, sums]) => `${stream}=${sumsText(sums)}`).join("\n");
 }

@@ -9,7 +9,7 @@ import type { ScanPart, ScanRange, Totals, TotalsQuery } from "../store.ts";
 import { unpackBlob } from "./blob.ts";
 import { decodeColumns } from "./column_codec.ts";
 import { prepareArrays } from "./database.ts";
-import { addEncodedSums, addRowToSums, noSums, type SumList, toClassSums } from "./row_sums.ts";
+import { SumPool } from "./row_sums.ts";
 import { SEGMENT_SPAN_MS } from "./schema.ts";
 import { SegmentCache } from "./segment_cache.ts";
 import { decodeSegment, type Segment } from "./segment_codec.ts";
@@ -49,23 +49,24 @@ export class Scanner {
     const within = "end_ms > ? AND end_ms <= ?";
     this.#minutes = prepare(`SELECT id, end_ms FROM minute_block WHERE ${within}`);
     this.#minutesUnmerged = prepare(
-      `SELECT id, end_ms FROM minute_block WHERE merged = 0 AND ${within}`,
+      `SELECT id, end_ms FROM minute_block INDEXED BY minute_unmerged WHERE merged = 0 AND ${within}`,
     );
     this.#hours = prepare(`SELECT id, end_ms FROM hour_block WHERE ${within}`);
     this.#minuteBlob = prepare("SELECT rows FROM minute_block WHERE id = ?");
     this.#hourBlob = prepare("SELECT rows FROM hour_block WHERE id = ?");
     this.#minuteTotals = prepare(`SELECT end_ms, totals FROM minute_block WHERE ${within}`);
     this.#minuteTotalsUnmerged = prepare(
-      `SELECT end_ms, totals FROM minute_block WHERE merged = 0 AND ${within}`,
+      `SELECT end_ms, totals FROM minute_block INDEXED BY minute_unmerged WHERE merged = 0 AND ${within}`,
     );
     this.#hourTotals = prepare(`SELECT end_ms, totals FROM hour_block WHERE ${within}`);
     this.#windowSums = prepare(
       `SELECT end_ms, stream, sums, start_ms FROM message WHERE ${within}`,
     );
+    // In this order: the planner would go through all messages of the range.
     this.#sumsBehind = prepare(
       "SELECT message.end_ms, message.stream, message.sums FROM segment" +
-        " JOIN entry ON entry.id BETWEEN segment.first_entry AND segment.last_entry" +
-        " JOIN message ON message.end_ms = entry.end_ms AND message.entry = entry.id" +
+        " CROSS JOIN entry ON entry.id BETWEEN segment.first_entry AND segment.last_entry" +
+        " CROSS JOIN message ON message.end_ms = entry.end_ms AND message.entry = entry.id" +
         " WHERE segment.rolled = 0 AND entry.end_ms > ? AND entry.end_ms <= ?",
     );
   }
@@ -163,9 +164,8 @@ export class Scanner {
     const sums = new TotalsMap(wanted);
     if (step === "window") {
       const found = this.#windowSums.all(fromMs, toMs) as unknown as WindowSums[];
-      for (const [endMs, stream, bytes, startMs] of found) {
-        const list = sums.of(stream, startMs, endMs);
-        if (list !== null) addEncodedSums(list, bytes);
+      for (const [endMs, stream, text, startMs] of found) {
+        sums.add(stream, startMs, endMs, text);
       }
     } else if (step === "minute") {
       addBlocks(sums, this.#minuteTotals.all(fromMs, toMs), MINUTE_MS);
@@ -185,16 +185,15 @@ export class Scanner {
       ? wholeHours(fromMs, toMs)
       : [wholeMinutes(fromMs), wholeMinutes(toMs)];
     const found = this.#sumsBehind.all(first, last) as unknown as WindowSums[];
-    for (const [windowEndMs, stream, bytes] of found) {
+    for (const [windowEndMs, stream, text] of found) {
       const endMs = bucketEnd(windowEndMs, lengthMs);
-      const list = sums.of(stream, endMs - lengthMs, endMs);
-      if (list !== null) addEncodedSums(list, bytes);
+      sums.add(stream, endMs - lengthMs, endMs, text);
     }
   }
 }
 
 /** End, stream, sums and start of a window. */
-type WindowSums = [number, number, Uint8Array, number];
+type WindowSums = [number, number, string, number];
 
 function rowsOf(rows: unknown): [number, number][] {
   return rows as [number, number][];
@@ -210,43 +209,49 @@ function wholeMinutes(ms: number): number {
 }
 
 function addBlocks(sums: TotalsMap, rows: unknown, lengthMs: number): void {
-  for (const [blockEndMs, bytes] of rows as [number, Uint8Array][]) {
+  for (const [blockEndMs, text] of rows as [number, string][]) {
     const endMs = bucketEnd(blockEndMs, lengthMs);
-    const columns = decodeColumns(bytes, 0);
-    for (let row = 0; row < columns.count; row++) {
-      const list = sums.of(columns.stream[row], endMs - lengthMs, endMs);
-      if (list !== null) addRowToSums(list, columns, row);
+    for (const line of text.split("\n")) {
+      const equals = line.indexOf("=");
+      const stream = Number(line.slice(0, equals));
+      sums.add(stream, endMs - lengthMs, endMs, line.slice(equals + 1));
     }
   }
 }
 
+/** Whose sums of what time; its index among all is that of its sums in the pool. */
+type TotalsKey = Omit<Totals, "sums">;
+
 /** Sums under way, by end, start and stream. */
 class TotalsMap {
   readonly #wanted: ReadonlySet<number> | null;
-  readonly #lists: { stream: number; startMs: number; endMs: number; sums: SumList }[] = [];
-  readonly #byTime = new Map<number, Map<number, Map<number, SumList>>>();
+  readonly #keys: TotalsKey[] = [];
+  readonly #pool = new SumPool();
+  /** Indices by end, then by stream; of those with another start too. */
+  readonly #byEnd = new Map<number, Map<number, number[]>>();
 
   constructor(wanted: ReadonlySet<number> | null) {
     this.#wanted = wanted;
   }
 
-  /** null = not wanted. */
-  of(stream: number, startMs: number, endMs: number): SumList | null {
-    if (this.#wanted !== null && !this.#wanted.has(stream)) return null;
-    let byStart = this.#byTime.get(endMs);
-    if (byStart === undefined) this.#byTime.set(endMs, byStart = new Map());
-    let byStream = byStart.get(startMs);
-    if (byStream === undefined) byStart.set(startMs, byStream = new Map());
-    let sums = byStream.get(stream);
-    if (sums === undefined) {
-      byStream.set(stream, sums = noSums());
-      this.#lists.push({ stream, startMs, endMs, sums });
+  /** Adds what sumsText wrote. */
+  add(stream: number, startMs: number, endMs: number, text: string): void {
+    if (this.#wanted !== null && !this.#wanted.has(stream)) return;
+    let byStream = this.#byEnd.get(endMs);
+    if (byStream === undefined) this.#byEnd.set(endMs, byStream = new Map());
+    const indices = byStream.get(stream);
+    let index = indices?.find((index) => this.#keys[index].startMs === startMs);
+    if (index === undefined) {
+      index = this.#pool.make();
+      this.#keys.push({ stream, startMs, endMs });
+      if (indices === undefined) byStream.set(stream, [index]);
+      else indices.push(index);
     }
-    return sums;
+    this.#pool.add(index, text);
   }
 
   totals(): Totals[] {
-    this.#lists.sort((a, b) => a.endMs - b.endMs || a.startMs - b.startMs || a.stream - b.stream);
-    return this.#lists.map(({ sums, ...rest }) => ({ ...rest, sums: toClassSums(sums) }));
+    return this.#keys.map((key, index) => ({ ...key, sums: this.#pool.classSums(index) }))
+      .sort((a, b) => a.endMs - b.endMs || a.startMs - b.startMs || a.stream - b.stream);
   }
 }

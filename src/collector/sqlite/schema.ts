@@ -91,6 +91,7 @@ export const MIGRATIONS: readonly string[] = [
   CREATE UNIQUE INDEX entry_name ON entry (stream, proc_id, proc_seq, client_time)
     WHERE proc_seq > 0;
 
+  -- Sums as text: see row_sums.ts.
   CREATE TABLE message (
     end_ms INTEGER NOT NULL,
     entry INTEGER NOT NULL,
@@ -103,7 +104,7 @@ export const MIGRATIONS: readonly string[] = [
     parts INTEGER NOT NULL,
     first_row INTEGER NOT NULL,
     row_count INTEGER NOT NULL,
-    sums BLOB NOT NULL,
+    sums TEXT NOT NULL,
     PRIMARY KEY (end_ms, entry)
   ) STRICT, WITHOUT ROWID;
 
@@ -121,7 +122,7 @@ export const MIGRATIONS: readonly string[] = [
     start_rest INTEGER NOT NULL,
     end_ms INTEGER NOT NULL,
     end_rest INTEGER NOT NULL,
-    sums BLOB,
+    sums TEXT,
     offered INTEGER NOT NULL,
     PRIMARY KEY (entry, number)
   ) STRICT, WITHOUT ROWID;
@@ -151,7 +152,7 @@ export const MIGRATIONS: readonly string[] = [
     merged INTEGER NOT NULL,
     row_count INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
-    totals BLOB NOT NULL,
+    totals TEXT NOT NULL,
     rows BLOB NOT NULL
   ) STRICT;
   CREATE INDEX minute_time ON minute_block (end_ms);
@@ -163,7 +164,7 @@ export const MIGRATIONS: readonly string[] = [
     written_ms INTEGER NOT NULL,
     row_count INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
-    totals BLOB NOT NULL,
+    totals TEXT NOT NULL,
     rows BLOB NOT NULL
   ) STRICT;
   CREATE INDEX hour_time ON hour_block (end_ms);

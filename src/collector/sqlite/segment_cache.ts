@@ -4,15 +4,14 @@
  * Guarantees: bounded in bytes, those used longest ago go first; a name means one thing for ever, for numbers on disk are
  * never given out twice.
  */
-import type { RowColumns } from "../rows.ts";
+import { ROW_BYTES, type RowColumns } from "../rows.ts";
 
 /** What is kept. */
 interface Decoded {
   readonly columns: RowColumns;
 }
 
-/** Bytes of a row in columns, and of what stands around them. */
-const ROW_BYTES = 51;
+/** What stands around columns. */
 const COLUMNS_BYTES = 2_048;
 const BEYOND_BYTES = 100;
 

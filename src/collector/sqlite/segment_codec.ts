@@ -25,12 +25,13 @@ export interface Segment {
 /** Two Float64 and the count; firsts follow from the counts. */
 const STRETCH_BYTES = 20;
 
-/** Encodes a segment. Stretches must follow one another without holes. */
+/**
+ * Encodes a segment. Stretches must follow one another without holes.
+ * @returns A view that is valid until rows are encoded again.
+ */
 export function encodeSegment({ stretches, columns }: Segment): Uint8Array {
-  const rows = encodeColumns(columns);
-  const start = 4 + stretches.length * STRETCH_BYTES;
-  const bytes = new Uint8Array(start + rows.length);
-  const view = new DataView(bytes.buffer);
+  const head = new Uint8Array(4 + stretches.length * STRETCH_BYTES);
+  const view = new DataView(head.buffer);
   view.setUint32(0, stretches.length, true);
   for (const [index, { startMs, endMs, count }] of stretches.entries()) {
     const at = 4 + index * STRETCH_BYTES;
@@ -38,8 +39,7 @@ export function encodeSegment({ stretches, columns }: Segment): Uint8Array {
     view.setFloat64(at + 8, endMs, true);
     view.setUint32(at + 16, count, true);
   }
-  bytes.set(rows, start);
-  return bytes;
+  return encodeColumns(columns, head);
 }
 
 /** Decodes what encodeSegment wrote. @throws {StoreError} `damaged`. */

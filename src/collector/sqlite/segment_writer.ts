@@ -6,11 +6,11 @@
  * its rows.
  */
 import type { StatementSync } from "node:sqlite";
-import { makeColumns } from "../rows.ts";
+import { makeColumns, type RowColumns } from "../rows.ts";
 import type { DeclaredGap, IngestBatch, MessageEntry, OtherEntry } from "../store.ts";
 import { packBlob } from "./blob.ts";
 import type { ProcessBook } from "./process_book.ts";
-import { appendRows, encodeSums, toSumList } from "./row_sums.ts";
+import { appendRows, sumsText, toSumList } from "./row_sums.ts";
 import { ENTRY_KINDS, SEGMENT_SPAN_MS } from "./schema.ts";
 import { encodeSegment, type Segment, type Stretch } from "./segment_codec.ts";
 import { ceilMs, restNs } from "./time_columns.ts";
@@ -90,15 +90,17 @@ export class SegmentWriter {
     const id = numbers.segment;
     const stored: Entry[] = [];
     const stretches: Stretch[] = [];
-    const rows = makeColumns(sumRows(entries));
+    const ranges: Range[] = [];
+    let rowCount = 0;
     for (const entry of entries) {
       if (this.#isForgotten(entry) || !this.#writeEntry(id, entry, receivedMs)) continue;
       stored.push(entry);
       this.#processes.note(entry, receivedMs);
       if (entry.kind === "message") {
-        this.#writeMessage(entry, rows.count);
-        addStretch(stretches, entry, rows.count);
-        appendRows(rows, columns, entry.firstRow, entry.rowCount);
+        this.#writeMessage(entry, rowCount);
+        addStretch(stretches, entry, rowCount);
+        ranges.push({ first: entry.firstRow, count: entry.rowCount });
+        rowCount += entry.rowCount;
       } else {
         for (const [number, gap] of entry.gaps.entries()) {
           this.#writeGap(entry.stream, receivedMs, number, gap);
@@ -108,6 +110,7 @@ export class SegmentWriter {
     }
     if (stored.length === 0) return [];
     numbers.segment++;
+    const rows = takeRows(columns, ranges, rowCount);
     const bytes = this.#writeBlobs(id, owner, receivedMs, stored, { stretches, columns: rows });
     return [{ id, owner, entries: stored, stretches, columns: rows, bytes }];
   }
@@ -152,7 +155,7 @@ export class SegmentWriter {
       message.parts ?? 1,
       firstRow,
       message.rowCount,
-      encodeSums(toSumList(message.sums)),
+      sumsText(toSumList(message.sums)),
     );
   }
 
@@ -171,7 +174,7 @@ export class SegmentWriter {
       restNs(gap.startNs),
       ceilMs(gap.endNs),
       restNs(gap.endNs),
-      gap.sums === null ? null : encodeSums(toSumList(gap.sums)),
+      gap.sums === null ? null : sumsText(toSumList(gap.sums)),
       gap.offered ? 1 : 0,
     );
   }
@@ -226,11 +229,20 @@ function clientTime(ns: bigint | null): bigint | string {
   return ns > INT64_MAX || ns < -INT64_MAX ? String(ns) : ns;
 }
 
-function sumRows(entries: readonly Entry[]): number {
-  return entries.reduce(
-    (sum, entry) => entry.kind === "message" ? sum + entry.rowCount : sum,
-    0,
-  );
+/** Rows of one message in the batch. */
+interface Range {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** The rows of the ranges: the batch's own columns where that is all of them in order, as it mostly is. */
+function takeRows(columns: RowColumns, ranges: readonly Range[], rowCount: number): RowColumns {
+  let next = 0;
+  for (const { first, count } of ranges) next = first === next ? next + count : NaN;
+  if (next === columns.count) return columns;
+  const rows = makeColumns(rowCount);
+  for (const { first, count } of ranges) appendRows(rows, columns, first, count);
+  return rows;
 }
 
 /** Adds a message's rows; parts of one window share a stretch. */

@@ -42,7 +42,7 @@ export interface SqliteWriterOptions {
 /** The write-ahead log is emptied above this, when no reader is at work. */
 const WAL_BYTES_MAX = 8 * 1024 * 1024;
 /** Free pages above which the file is made smaller, and how many a call gives back. */
-const FREE_PAGES_MAX = 4_096;
+const FREE_PAGES_MAX = 1_024;
 const VACUUM_PAGES = 1_024;
 
 /**
@@ -238,7 +238,10 @@ export class SqliteWriter implements StoreWriter {
     const action = `shrink store "${this.#path}"`;
     try {
       const free = Number(this.#database.prepare("PRAGMA freelist_count").get()!.freelist_count);
-      if (free > FREE_PAGES_MAX) this.#database.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`);
+      // Each page is a step of the statement, and Deno's exec() takes but one.
+      if (free > FREE_PAGES_MAX) {
+        this.#database.prepare(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`).all();
+      }
       if (fileBytes(`${this.#path}-wal`) < WAL_BYTES_MAX) return;
       // A reader at work makes it answer that it could not; it is tried again next time.
       this.#database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
