@@ -152,6 +152,7 @@ export class Collector {
   adopt({ collection, publicId }: StreamName): void {
     if (this.#parts === null) throw new Error("The collector does not run");
     this.#parts.writer.adopt(collection, publicId, Math.floor(this.#options.clock.wallMs()));
+    this.#parts.collections.use(collection);
   }
 
   /** Base URL. Valid once it has started. */
@@ -208,7 +209,7 @@ export class Collector {
         key: readFileSync(tls.keyPath, "utf8"),
       },
     });
-    return { writer, reader, ingest, server, ownKey, unmount };
+    return { writer, reader, collections, ingest, server, ownKey, unmount };
   }
 
   #scheduleMaintain(delayMs: number): void {
@@ -228,6 +229,7 @@ export class Collector {
 interface Parts {
   readonly writer: StoreWriter;
   readonly reader: StoreReader;
+  readonly collections: Collections;
   readonly ingest: Ingest;
   readonly server: HttpServer;
   readonly ownKey: string;

@@ -14,12 +14,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openSqliteReader } from "../../src/collector/mod.ts";
 import { CLASS_NAMES } from "../../src/counters.ts";
-import { Child, type SignalName } from "./support/command.ts";
+import { Child, mustSync, type SignalName } from "./support/command.ts";
 import { startLinkWitness } from "./support/link_witness.ts";
 import { withLab } from "./support/namespaces.ts";
 import { silencePorts } from "./support/numbered_datagrams.ts";
 import { INNER, makeWire, pairConfig } from "./support/pairs.ts";
-import { cannotRun, programCommand, ROOT, type Runtime } from "./support/runtimes.ts";
+import { cannotRun, hasCommand, programCommand, ROOT, type Runtime } from "./support/runtimes.ts";
 import { nodeStatus } from "./support/status.ts";
 import { notOurs, REFERENCE, SUBJECT } from "./support/subjects.ts";
 import { startPing, stopPing, waitForPing } from "./support/traffic.ts";
@@ -46,13 +46,17 @@ async function postUntilEnd(url: string, client: number): Promise<number[]> {
   }
 }
 
-async function startCollector(runtime: Runtime, directory: string): Promise<[Child, string]> {
-  const args = ["collect", "--listen", "127.0.0.1:0", "--data", directory];
+async function startCollector(
+  runtime: Runtime,
+  directory: string,
+  more: readonly string[] = [],
+): Promise<[Child, string]> {
+  const args = ["collect", "--listen", "127.0.0.1:0", "--data", directory, ...more];
   const child = new Child(programCommand(runtime, args), { cwd: ROOT });
   // On standard error, where people look.
   const url = await waitUntil(
     "the collector's address",
-    () => /Collector is at (http:\S+),/.exec(child.stderr)?.[1] ?? false,
+    () => /Collector is at (https?:\S+),/.exec(child.stderr)?.[1] ?? false,
   );
   return [child, url];
 }
@@ -100,6 +104,38 @@ for (const runtime of ["deno", "bun"] as const) {
       }
     });
   }
+}
+
+for (const runtime of ["deno", "bun"] as const) {
+  test(
+    `collector on ${runtime} serves HTTPS by a given certificate, and its own command line finds it`,
+    {
+      skip: hasCommand("openssl") ? false : "not installed: openssl",
+    },
+    async () => {
+      const directory = mkdtempSync(join(tmpdir(), "tunlog-collect-"));
+      const [cert, key] = [join(directory, "cert.pem"), join(directory, "key.pem")];
+      mustSync([
+        ...["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        ...["-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", cert],
+      ]);
+      const tls = ["--tls-cert", cert, "--tls-key", key];
+      const [child, url] = await startCollector(runtime, directory, tls);
+      try {
+        assert.match(url, /^https:/);
+        const publicId = "ab".repeat(32);
+        const adopt = ["collect", "adopt", publicId, "--data", directory];
+        assert.match(
+          mustSync(programCommand(runtime, adopt), { cwd: ROOT }),
+          /adopted .* in tunlog/,
+        );
+        assert.equal((await child.stop("SIGTERM", 20_000)).code, 0);
+      } finally {
+        if (child.running) await child.stop("SIGKILL");
+        rmSync(directory, { recursive: true, force: true });
+      }
+    },
+  );
 }
 
 const skip = cannotRun("wireguard-go", "rtmon") || notOurs();
