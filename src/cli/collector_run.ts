@@ -6,6 +6,7 @@
 import { Collector, type CollectorOptions } from "../collector/mod.ts";
 import type { ClockPort } from "../ports.ts";
 import { openTimers, openZstd } from "../platform/mod.ts";
+import { mountQueries } from "./query_thread.ts";
 
 /** What of a collector's options people choose. */
 export type CollectorSettings = Omit<
@@ -23,6 +24,7 @@ export async function makeCollector(
     clock: CLOCK,
     timers: openTimers(),
     zstd: await openZstd(),
+    mount: (parts) => mountQueries(parts, warn),
     warn,
   });
 }

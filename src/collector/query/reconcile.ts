@@ -1,0 +1,455 @@
+/**
+ * Books of both ends compared: what A says it sent to B against what B says it received from A.
+ *
+ * In: virtual rows of nodes that both log; when each one's log is complete. Out: per pair and flow an interval that holds the
+ * true loss, and a verdict.
+ *
+ * Law. Let T be a stretch of true time in which both logs are complete, with a margin. A window's label is wrong by at most
+ * `skewMs` at either end, and a packet takes at most `transitMs`. What was sent within T is at least the sum of the windows
+ * that certainly lie in T (labels, widened by the skew, within T), and at most the sum of those that possibly touch T. What of
+ * it was received is at least what was received certainly within (T.from + transit, T.to], at most what was possibly
+ * received within (T.from, T.to + transit]. So
+ *
+ *     sentInner - receivedOuter <= loss in T <= sentOuter - receivedInner
+ *
+ * and a flow that began and ended within T has both sides equal. Verdicts, per direction:
+ *  - `loss`: the lower side is above zero, in packets or bytes;
+ *  - `altered`: the upper side is below zero: more arrived than was sent;
+ *  - `withheld`: one end received packets certainly within T, so that the other sent them, but the other has no row of that
+ *    connection at all. (Sent packets of which the other says nothing are `loss`: they may never have arrived.)
+ *  - `unknown`: there is no stretch in which both logs are complete, or an end had no room for rows of their own (`folded`);
+ *  - `good`: else.
+ * Sums here are Float64: beyond 2^53 the interval is widened by more than they can be wrong.
+ */
+import { CLASS } from "../../netlog/mod.ts";
+import { COMPLETE_LAG_MS, RECONCILE_FLOWS_MAX, WINDOW_S_MAX } from "../../limits.ts";
+import { ROW_FOLDED, type RowColumns } from "../rows.ts";
+import { completenessJson, type QueryContext, selectionOf, streamsOf } from "./context.ts";
+import { truncated } from "./engine.ts";
+import { intersection, type Interval, lengthMs } from "./intervals.ts";
+import type { QueryNode } from "./node_book.ts";
+import type { Json, ReconcileQuestion } from "./question.ts";
+import { type SelectedPart, visitSelected } from "./selection.ts";
+import { rangeJson } from "./times.ts";
+
+/** See file header. */
+export type Verdict = "good" | "loss" | "altered" | "withheld" | "unknown";
+
+/** Sums of one direction of one flow: packets and bytes by place. */
+const SENT_INNER = 0;
+const SENT_OUTER = 2;
+const RECEIVED_INNER = 4;
+const RECEIVED_OUTER = 6;
+const DIRECTION_SUMS = 8;
+
+/** Smallest of a stretch that is worth a verdict. */
+const STRETCH_MS_MIN = 1;
+/** Labels are rounded up to ms. */
+const ROUNDING_MS = 1;
+
+/** Two nodes that both log; the lower index is the first. */
+interface Pair {
+  readonly nodes: readonly [QueryNode, QueryNode];
+  readonly stretches: readonly Interval[];
+  /** Whether an end had rows without room of their own. */
+  readonly isFolded: [boolean, boolean];
+  readonly flows: Map<string, FlowBook>;
+}
+
+/** Books of one flow. Direction 0 goes from the pair's first node to its second. */
+interface FlowBook {
+  readonly proto: number;
+  /** Address and port of the first node's end, and of the second's. */
+  readonly addresses: readonly [number, number];
+  readonly ports: readonly [number, number];
+  readonly sums: Float64Array;
+  /** Whether each end has a row of it, anywhere in the time read. */
+  readonly isSeen: [boolean, boolean];
+}
+
+/** Answers a question for books of both ends. */
+export function answerReconcile(context: QueryContext, question: ReconcileQuestion): Json {
+  const books = new Books(context, question);
+  const { range, skewMs, transitMs } = question;
+  const marginMs = 2 * skewMs + transitMs + WINDOW_S_MAX * 1_000;
+  const wide = {
+    fromMs: Math.floor(range.fromMs - marginMs),
+    toMs: Math.ceil(range.toMs + marginMs),
+  };
+  const plan = { source: { from: "rows", tier: "raw" }, range: wide } as const;
+  if (question.filter.kind !== "all") {
+    const selection = selectionOf(context, question);
+    visitSelected(context.reader, plan, selection, context.guard, (part) => books.want(part));
+  }
+  // Both ends of a flow are read if either matches: a filter by node or direction must not make the other end look silent.
+  const all = selectionOf(context, { ...question, filter: { kind: "all" } });
+  visitSelected(context.reader, plan, all, context.guard, (part) => books.add(part));
+  const isCut = context.guard.isFull || books.refusedFlows > 0;
+  const pairs = books.pairs().map((pair) => pairJson(context, pair, question, isCut));
+  return {
+    range: rangeJson(range),
+    tier: "raw",
+    skewMs,
+    transitMs,
+    pairs: pairs.map(({ json }) => json),
+    alarms: pairs.reduce((sum, { alarms }) => sum + alarms, 0),
+    truncated: truncated({ rows: context.guard.isFull, flows: books.refusedFlows > 0 }),
+    rowsRead: context.guard.rows,
+    completeness: completenessJson(context, streamsOf(context, question), range, question.nowMs),
+  };
+}
+
+/** Collects rows by pair and flow. */
+class Books {
+  readonly #context: QueryContext;
+  readonly #question: ReconcileQuestion;
+  readonly #pairs = new Map<number, Pair>();
+  /** Flows that the filter matches; null = all. */
+  readonly #wanted: Set<string> | null;
+  #flows = 0;
+  refusedFlows = 0;
+
+  constructor(context: QueryContext, question: ReconcileQuestion) {
+    this.#context = context;
+    this.#question = question;
+    this.#wanted = question.filter.kind === "all" ? null : new Set();
+  }
+
+  /** Notes that the flows of these rows are wanted. */
+  want(part: SelectedPart): void {
+    this.#forEachRow(part, (row, isFirst) => {
+      const wanted = this.#wanted!;
+      if (wanted.size < RECONCILE_FLOWS_MAX) wanted.add(flowKey(part.columns, row, isFirst));
+      else this.refusedFlows++;
+    });
+  }
+
+  pairs(): Pair[] {
+    return [...this.#pairs.values()].sort((a, b) =>
+      a.nodes[0].index - b.nodes[0].index || a.nodes[1].index - b.nodes[1].index
+    );
+  }
+
+  add(part: SelectedPart): void {
+    this.#forEachRow(part, (row, isFirst, own, other) => {
+      const { columns } = part;
+      const key = flowKey(columns, row, isFirst);
+      if (this.#wanted !== null && !this.#wanted.has(key)) return;
+      const pair = isFirst ? this.#pair(own, other) : this.#pair(other, own);
+      const end = isFirst ? 0 : 1;
+      if ((columns.flags[row] & ROW_FOLDED) !== 0) pair.isFolded[end] = true;
+      const flow = this.#flow(pair, key, columns, row, isFirst);
+      if (flow === null) return;
+      flow.isSeen[end] = true;
+      const { counters: [txPackets, txBytes, rxPackets, rxBytes] } = columns;
+      // What this end sent goes its own way, what it received the other's.
+      const back = (1 - end) * DIRECTION_SUMS;
+      this.#addSent(pair, part, flow.sums, end * DIRECTION_SUMS, txPackets[row], txBytes[row]);
+      this.#addReceived(pair, part, flow.sums, back, rxPackets[row], rxBytes[row]);
+    });
+  }
+
+  /** Calls `use` for rows between two nodes that both log. `isFirst`: the reporting node is the pair's first. */
+  #forEachRow(
+    { columns, rows, count }: SelectedPart,
+    use: (row: number, isFirst: boolean, own: QueryNode, other: QueryNode) => void,
+  ): void {
+    const { nodes } = this.#context;
+    for (let index = 0; index < count; index++) {
+      const row = rows[index];
+      if (columns.classCode[row] !== CLASS.VIRTUAL) continue;
+      const own = nodes.ofStream(columns.stream[row]);
+      const other = nodes.owner(columns.dst[row]);
+      if (own === null || other === null || own === other || other.streams.length === 0) continue;
+      // Only what the node itself sent or received: src is its own address.
+      if (nodes.owner(columns.src[row]) !== own) continue;
+      use(row, own.index < other.index, own, other);
+    }
+  }
+
+  #addSent(
+    { stretches }: Pair,
+    { startMs, endMs }: SelectedPart,
+    sums: Float64Array,
+    at: number,
+    packets: number,
+    bytes: number,
+  ): void {
+    const { skewMs } = this.#question;
+    const slackMs = skewMs + ROUNDING_MS;
+    let isOuter = false;
+    for (const { fromMs, toMs } of stretches) {
+      if (startMs - slackMs >= fromMs && endMs + skewMs <= toMs) {
+        addAt(sums, at + SENT_INNER, packets, bytes);
+      }
+      // A window that touches two stretches is possibly of either, but its packets are counted once.
+      isOuter ||= startMs - slackMs <= toMs && endMs + skewMs >= fromMs;
+    }
+    if (isOuter) addAt(sums, at + SENT_OUTER, packets, bytes);
+  }
+
+  #addReceived(
+    { stretches }: Pair,
+    { startMs, endMs }: SelectedPart,
+    sums: Float64Array,
+    at: number,
+    packets: number,
+    bytes: number,
+  ): void {
+    const { skewMs, transitMs } = this.#question;
+    const slackMs = skewMs + ROUNDING_MS;
+    let isOuter = false;
+    for (const { fromMs, toMs } of stretches) {
+      if (startMs - slackMs >= fromMs + transitMs && endMs + skewMs <= toMs) {
+        addAt(sums, at + RECEIVED_INNER, packets, bytes);
+      }
+      isOuter ||= startMs - slackMs <= toMs + transitMs && endMs + skewMs >= fromMs;
+    }
+    if (isOuter) addAt(sums, at + RECEIVED_OUTER, packets, bytes);
+  }
+
+  #pair(first: QueryNode, second: QueryNode): Pair {
+    const key = first.index * 2 ** 24 + second.index;
+    let pair = this.#pairs.get(key);
+    if (pair === undefined) {
+      const stretches = stretchesOf(this.#context, first, second, this.#question);
+      pair = { nodes: [first, second], stretches, isFolded: [false, false], flows: new Map() };
+      this.#pairs.set(key, pair);
+    }
+    return pair;
+  }
+
+  #flow(
+    { flows }: Pair,
+    key: string,
+    columns: RowColumns,
+    row: number,
+    isFirst: boolean,
+  ): FlowBook | null {
+    const known = flows.get(key);
+    if (known !== undefined) return known;
+    if (this.#flows >= RECONCILE_FLOWS_MAX) {
+      this.refusedFlows++;
+      return null;
+    }
+    this.#flows++;
+    const [a, b] = endsOf(columns, row, isFirst);
+    const flow: FlowBook = {
+      proto: columns.proto[row],
+      addresses: [a[0], b[0]],
+      ports: [a[1], b[1]],
+      sums: new Float64Array(2 * DIRECTION_SUMS),
+      isSeen: [false, false],
+    };
+    flows.set(key, flow);
+    return flow;
+  }
+}
+
+/** Address and port of the pair's first node, and of its second. */
+function endsOf(columns: RowColumns, row: number, isFirst: boolean): [number, number][] {
+  const own: [number, number] = [columns.src[row], columns.srcPort[row]];
+  const other: [number, number] = [columns.dst[row], columns.dstPort[row]];
+  return isFirst ? [own, other] : [other, own];
+}
+
+/** The same for both ends' rows of a flow. */
+function flowKey(columns: RowColumns, row: number, isFirst: boolean): string {
+  const [a, b] = endsOf(columns, row, isFirst);
+  return `${columns.proto[row]} ${a[0]} ${a[1]} ${b[0]} ${b[1]}`;
+}
+
+function addAt(sums: Float64Array, at: number, packets: number, bytes: number): void {
+  sums[at] += packets;
+  sums[at + 1] += bytes;
+}
+
+/**
+ * True time in which both ends' logs are complete, whatever their clocks: what a label calls complete from a to b is so
+ * for certain from a + skew to b - skew; what was sent at the end arrives `transit` later. Windows that touch a stretch
+ * reach beyond it by two skews: there the logs must be complete too, for the outer sums.
+ */
+function stretchesOf(
+  { completeness }: QueryContext,
+  first: QueryNode,
+  second: QueryNode,
+  { range, skewMs, transitMs, nowMs }: ReconcileQuestion,
+): Interval[] {
+  const marginMs = 2 * skewMs + transitMs + ROUNDING_MS;
+  const reach = {
+    fromMs: range.fromMs - marginMs,
+    toMs: Math.min(range.toMs + marginMs, nowMs - COMPLETE_LAG_MS),
+  };
+  const complete = (node: QueryNode) =>
+    node.streams.map((stream) => completeness.complete(stream, reach))
+      .reduce((all, next) => union(all, next), []);
+  return intersection(complete(first), complete(second)).map(({ fromMs, toMs }) => ({
+    fromMs: Math.max(range.fromMs, fromMs + marginMs),
+    toMs: Math.min(range.toMs, toMs - marginMs),
+  })).filter((stretch) => stretch.toMs - stretch.fromMs >= STRETCH_MS_MIN);
+}
+
+function union(a: Interval[], b: Interval[]): Interval[] {
+  return [...a, ...b].sort((x, y) => x.fromMs - y.fromMs).reduce<Interval[]>((all, next) => {
+    const last = all.at(-1);
+    if (last === undefined || next.fromMs > last.toMs) return [...all, next];
+    const toMs = Math.max(last.toMs, next.toMs);
+    return [...all.slice(0, -1), { fromMs: last.fromMs, toMs }];
+  }, []);
+}
+
+// ---- Verdicts -------------------------------------------------------------------------------------------------------
+
+/** Bounds of what was lost: packets and bytes. */
+interface LossBounds {
+  readonly packets: readonly [min: number, max: number];
+  readonly bytes: readonly [min: number, max: number];
+}
+
+function boundsOf(sums: Float64Array, direction: number): LossBounds {
+  const at = direction * DIRECTION_SUMS;
+  const bound = (unit: number): [number, number] => {
+    const slack = slackOf(Math.max(sums[at + SENT_OUTER + unit], sums[at + RECEIVED_OUTER + unit]));
+    return [
+      sums[at + SENT_INNER + unit] - sums[at + RECEIVED_OUTER + unit] - slack,
+      sums[at + SENT_OUTER + unit] - sums[at + RECEIVED_INNER + unit] + slack,
+    ];
+  };
+  return { packets: bound(0), bytes: bound(1) };
+}
+
+/** What sums beyond 2^53 may be wrong by, and far more. */
+function slackOf(sum: number): number {
+  return sum <= Number.MAX_SAFE_INTEGER ? 0 : Math.ceil(sum / 2 ** 30);
+}
+
+function verdictOf(
+  pair: Pair,
+  flow: FlowBook,
+  direction: 0 | 1,
+  isCut: boolean,
+): { verdict: Verdict; bounds: LossBounds } {
+  const bounds = boundsOf(flow.sums, direction);
+  const { packets, bytes } = bounds;
+  if (pair.stretches.length === 0 || isCut || pair.isFolded.some((isFolded) => isFolded)) {
+    return { verdict: "unknown", bounds };
+  }
+  if (!flow.isSeen[direction]) {
+    const isCertain = flow.sums[direction * DIRECTION_SUMS + RECEIVED_INNER] > 0;
+    return { verdict: isCertain ? "withheld" : "good", bounds };
+  }
+  if (packets[0] > 0 || bytes[0] > 0) return { verdict: "loss", bounds };
+  if (packets[1] < 0 || bytes[1] < 0) return { verdict: "altered", bounds };
+  return { verdict: "good", bounds };
+}
+
+function isAlarm(verdict: Verdict): boolean {
+  return verdict !== "good" && verdict !== "unknown";
+}
+
+function pairJson(
+  context: QueryContext,
+  pair: Pair,
+  question: ReconcileQuestion,
+  isCut: boolean,
+): { json: Json; alarms: number } {
+  const total: FlowBook = {
+    proto: 0,
+    addresses: [0, 0],
+    ports: [0, 0],
+    sums: new Float64Array(2 * DIRECTION_SUMS),
+    isSeen: [true, true],
+  };
+  const found: { rank: number; json: Json }[] = [];
+  const counts: Record<Verdict, number> = { good: 0, loss: 0, altered: 0, withheld: 0, unknown: 0 };
+  for (const flow of pair.flows.values()) {
+    for (let at = 0; at < total.sums.length; at++) total.sums[at] += flow.sums[at];
+    for (const direction of [0, 1] as const) {
+      const { verdict, bounds } = verdictOf(pair, flow, direction, isCut);
+      counts[verdict]++;
+      if (!question.hasAll && !isAlarm(verdict)) continue;
+      const rank = isAlarm(verdict) ? 1 + Math.max(0, bounds.packets[0], -bounds.packets[1]) : 0;
+      found.push({ rank, json: flowJson(context, pair, flow, direction, verdict, bounds) });
+    }
+  }
+  found.sort((a, b) => b.rank - a.rank);
+  const { share, directions } = pairTotals(pair, total, question, isCut);
+  return {
+    json: {
+      nodes: pair.nodes.map(nodeName),
+      share,
+      directions,
+      flowCount: pair.flows.size,
+      verdicts: counts,
+      flows: found.slice(0, question.limit).map(({ json }) => json),
+      moreFlows: Math.max(0, found.length - question.limit),
+    },
+    alarms: counts.loss + counts.altered + counts.withheld,
+  };
+}
+
+function pairTotals(
+  pair: Pair,
+  total: FlowBook,
+  { range }: ReconcileQuestion,
+  isCut: boolean,
+): { share: number; directions: Json } {
+  const share = lengthMs(pair.stretches) / Math.max(1, range.toMs - range.fromMs);
+  const directions = ([0, 1] as const).map((direction) => {
+    const { verdict, bounds } = verdictOf(pair, total, direction, isCut);
+    return {
+      from: nodeName(pair.nodes[direction]),
+      to: nodeName(pair.nodes[1 - direction]),
+      verdict,
+      ...boundsJson(bounds, verdict, total.sums, direction),
+    };
+  });
+  return { share, directions };
+}
+
+function flowJson(
+  { reader }: QueryContext,
+  { nodes }: Pair,
+  { proto, addresses, ports, sums }: FlowBook,
+  direction: 0 | 1,
+  verdict: Verdict,
+  bounds: LossBounds,
+): Json {
+  const other = 1 - direction;
+  return {
+    from: nodeName(nodes[direction]),
+    to: nodeName(nodes[other]),
+    proto,
+    src: reader.addressText(addresses[direction]),
+    sport: ports[direction],
+    dst: reader.addressText(addresses[other]),
+    dport: ports[other],
+    verdict,
+    ...boundsJson(bounds, verdict, sums, direction),
+  };
+}
+
+/** Sums at least and at most; a loss that is possible is never below zero, unless more arrived than was sent. */
+function boundsJson(
+  { packets, bytes }: LossBounds,
+  verdict: Verdict,
+  sums: Float64Array,
+  direction: number,
+): Record<string, Json> {
+  if (verdict === "unknown") return { lostPackets: null, lostBytes: null };
+  const shown = ([min, max]: readonly [number, number]) =>
+    verdict === "altered" || verdict === "withheld"
+      ? [min, max]
+      : [Math.max(0, min), Math.max(0, max)];
+  const at = direction * DIRECTION_SUMS;
+  return {
+    sentPackets: [sums[at + SENT_INNER], sums[at + SENT_OUTER]],
+    receivedPackets: [sums[at + RECEIVED_INNER], sums[at + RECEIVED_OUTER]],
+    lostPackets: shown(packets),
+    lostBytes: shown(bytes),
+  };
+}
+
+function nodeName({ name, nodeId, index }: QueryNode): string {
+  return name || nodeId || `node ${index}`;
+}

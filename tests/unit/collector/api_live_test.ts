@@ -1,0 +1,144 @@
+/** Goal: live clients get each window once, resume without a hole, hear a heartbeat, and are dropped when too slow. */
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import {
+  LIVE_CLIENTS_MAX,
+  LIVE_HEARTBEAT_MS,
+  LIVE_POLL_MS,
+  LIVE_WAITING_BYTES_MAX,
+} from "../../../src/limits.ts";
+import { LIVE } from "../../../src/collector/api/answers.ts";
+import type { HttpReply } from "../../../src/collector/http/router.ts";
+import { parseExactJson } from "../../../src/netlog/mod.ts";
+import { MemoryStoreReader } from "../../support/memory_store_reader.ts";
+import { advance, settle } from "../../support/virtual_time.ts";
+import { ApiScene, assertSchema } from "./api_support.ts";
+import { rowOf, windowOf } from "./query_support.ts";
+
+class Scene {
+  readonly reader = new MemoryStoreReader();
+  readonly api: ApiScene;
+  #window = 0;
+
+  constructor() {
+    this.reader.addStream();
+    this.reader.addStream({ adoptedMs: null });
+    this.api = new ApiScene(this.reader);
+  }
+
+  add(stream = 1): number {
+    return this.reader.add(windowOf(this.#window++, [rowOf()], { stream }));
+  }
+
+  async client(headers: Record<string, string> = {}, target = "/live"): Promise<Client> {
+    const gone = new AbortController();
+    const reply = await this.api.reply(target, { headers, signal: gone.signal });
+    const client = new Client(reply, gone);
+    await settle();
+    return client;
+  }
+}
+
+class Client {
+  text = "";
+  isEnded = false;
+  readonly gone: AbortController;
+  isReading = true;
+
+  constructor({ body }: HttpReply, gone: AbortController) {
+    this.gone = gone;
+    void this.#read(body as AsyncIterable<string>);
+  }
+
+  async #read(body: AsyncIterable<string>): Promise<void> {
+    for await (const piece of body) {
+      this.text += piece;
+      while (!this.isReading) await settle();
+    }
+    this.isEnded = true;
+  }
+
+  get ids(): number[] {
+    return [...this.text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
+  }
+}
+
+test("live: windows come as they are stored, each once, those of adopted streams only", async () => {
+  const scene = new Scene();
+  scene.add();
+  const client = await scene.client();
+  const second = scene.add();
+  scene.add(2);
+  await advance(scene.api.clock, LIVE_POLL_MS);
+  const fourth = scene.add();
+  await advance(scene.api.clock, LIVE_POLL_MS);
+  assert.deepEqual(client.ids, [second, fourth]);
+  const [, data] = /^event: window\ndata: (.*)$/m.exec(client.text)!;
+  assertSchema(parseExactJson(data) as never, LIVE);
+  client.gone.abort();
+  await settle();
+  assert.ok(client.isEnded);
+  assert.equal(scene.api.api.live.clients, 0);
+  const asked = scene.api.asked.length;
+  await advance(scene.api.clock, 10 * LIVE_POLL_MS);
+  assert.equal(scene.api.asked.length, asked, "without clients nothing is asked");
+});
+
+test("live: a client that comes back misses nothing and gets nothing twice, while others follow", async () => {
+  const scene = new Scene();
+  const all = await scene.client();
+  const ids = [scene.add(), scene.add(), scene.add()];
+  await advance(scene.api.clock, LIVE_POLL_MS);
+  const back = await scene.client({ "last-event-id": String(ids[0]) });
+  assert.deepEqual(back.ids, [ids[1], ids[2]]);
+  const after = await scene.client({}, `/live?after=${ids[1]}`);
+  assert.deepEqual(after.ids, [ids[2]]);
+  ids.push(scene.add());
+  await advance(scene.api.clock, LIVE_POLL_MS);
+  assert.deepEqual(back.ids, ids.slice(1));
+  assert.deepEqual(after.ids, ids.slice(2));
+  assert.deepEqual(all.ids, ids);
+});
+
+test("live: silence is filled with heartbeats", async () => {
+  const scene = new Scene();
+  const client = await scene.client();
+  await advance(scene.api.clock, LIVE_HEARTBEAT_MS - 1);
+  assert.doesNotMatch(client.text, /: alive/);
+  await advance(scene.api.clock, 1);
+  assert.match(client.text, /: alive\n\n/);
+});
+
+test("live: one that reads too slowly is dropped and counted, the others go on", async () => {
+  const scene = new Scene();
+  const slow = await scene.client();
+  const quick = await scene.client();
+  const first = scene.add();
+  slow.isReading = false;
+  await advance(scene.api.clock, LIVE_POLL_MS);
+  let stored = 1;
+  for (; scene.api.api.live.dropped === 0; stored += 500) {
+    assert.ok(stored < LIVE_WAITING_BYTES_MAX / 100, "it is never dropped");
+    for (let window = 0; window < 500; window++) scene.add();
+    await advance(scene.api.clock, LIVE_POLL_MS);
+  }
+  assert.equal(quick.ids.length, stored);
+  slow.isReading = true;
+  for (let turn = 0; turn < 10; turn++) await settle();
+  assert.ok(slow.isEnded);
+  assert.match(slow.text, /event: dropped/);
+  assert.deepEqual(slow.ids, [first]);
+  assert.equal(quick.isEnded, false);
+});
+
+test("live: clients beyond the limit and ids that are none are refused", async () => {
+  const scene = new Scene();
+  const clients = [];
+  for (let count = 0; count < LIVE_CLIENTS_MAX; count++) clients.push(await scene.client());
+  assert.equal((await scene.api.reply("/live")).status, 503);
+  clients[0].gone.abort();
+  await settle();
+  assert.equal((await scene.api.reply("/live")).status, 200);
+  const bad = await scene.api.reply("/live", { headers: { "last-event-id": "x" } });
+  assert.equal(bad.status, 400);
+});
