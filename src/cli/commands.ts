@@ -239,6 +239,16 @@ export const COMMANDS = {
       "Exit code 1: the file breaks off or is broken, or messages could not be delivered.",
     ],
   },
+  flows: {
+    name: "flows",
+    summary: "Answers questions about the flow log: tail, top, query, series, nodes, gaps and more",
+    positionals: ["QUESTION", "[ARGUMENTS...]"],
+    options: { help },
+    notes: [
+      "Asks a collector (--collector URL), its store (--data DIR) or a file of messages (--file FILE).",
+      'Each question has options of its own: "tunlog help flows top".',
+    ],
+  },
   demo: {
     name: "demo",
     summary: "Shows the flow log of three nodes that it starts in network namespaces",
@@ -249,6 +259,11 @@ export const COMMANDS = {
         type: "string",
         placeholder: "SECONDS",
         help: "Ends after so long; default is when SIGINT or SIGTERM comes",
+      },
+      port: {
+        type: "string",
+        placeholder: "PORT",
+        help: "Port of the collector on 127.0.0.1; default is the kernel's choice",
       },
       help,
     },

@@ -2,7 +2,16 @@
 // Method: the real command on Deno, on Bun and as one binary; what is left is looked for by the demo's process id, in
 // namespaces, links, rules, processes and the folders that nodes keep files in.
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -24,7 +33,8 @@ const skipBun = skip || (hasCommand("bun") ? false : "not installed: bun");
 /** The single binary, in a folder that everybody may read. */
 function buildBinary(): string {
   const path = join(DIRECTORY, "tunlog");
-  const entries = ["src/cli/main.ts", "src/cli/data_plane_worker.ts"];
+  const { build } = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8")).tasks;
+  const entries = build.command.match(/src\/cli\/\w+\.ts/g);
   mustSync(["bun", "build", "--compile", "--no-install", ...entries, "--outfile", path], {
     cwd: ROOT,
   });
@@ -81,6 +91,16 @@ const SHOWN = [
   /gamma +physical +alpha → gamma \(192\.0\.2\.2:51820\) /,
 ];
 
+/** The printed address leads to the log of all three nodes, adopted. */
+async function assertCollectorAnswers(child: Child): Promise<void> {
+  const [, url] = /collector +(http:\S+) /.exec(child.stderr)!;
+  const { collections } = await (await fetch(`${url}/collections`)).json();
+  const streams = Object.values<{ orphan?: boolean }>(collections.tunlog.instances);
+  assert.deepEqual(streams.map(({ orphan }) => orphan), [undefined, undefined, undefined]);
+  const { logs } = await (await fetch(`${url}/c/tunlog?max-count=3`)).json();
+  assert.equal(logs.length, 3);
+}
+
 async function showsAndLeavesNothing(argv: readonly string[], signal: "SIGINT" | "SIGTERM") {
   const before = hostNetwork();
   const child = demo(argv);
@@ -88,8 +108,9 @@ async function showsAndLeavesNothing(argv: readonly string[], signal: "SIGINT" |
     for (const pattern of SHOWN) await child.waitForOutput(pattern, SHOW_MS_MAX);
     assert.equal(child.stdout.includes("\x1b"), false);
     const children = processesOf(child.pid);
-    // Three nodes, three servers, one client, three pings.
-    assert.equal(children.length, 10);
+    // Three nodes, three servers, one client, one relay, three pings.
+    assert.equal(children.length, 11);
+    await assertCollectorAnswers(child);
     assert.equal(traces(child.pid).filter((name) => name.startsWith("tunlog-demo-")).length, 6);
     const { code, stdout, stderr } = await child.stop(signal, END_MS_MAX);
     assert.equal(code, 0, stderr);
@@ -132,7 +153,7 @@ test("demo that is killed is swept by the next one, one that runs is not", { ski
     await assertGone(killed.pid, children);
     await assertGone(next.pid, []);
     assert.equal(other.running, true);
-    assert.equal(processesOf(other.pid).length, 10);
+    assert.equal(processesOf(other.pid).length, 11);
   } finally {
     assert.equal((await other.stop("SIGINT", END_MS_MAX)).code, 0);
   }
@@ -169,6 +190,7 @@ test("demo whose start fails half-way says why and leaves nothing", { skip }, as
     ["-netns*gamma*-batch*", /^tunlog: Cannot run "ip -netns .*-gamma -batch -": refused$/m],
     ["*exec*gamma*up*", /^tunlog: Node gamma ended \(exit code 3\): refused$/m],
     ["*exec*-lan*traffic*", /^tunlog: Server in lan ended \(exit code 3\): refused$/m],
+    ["*exec*relay*", /^tunlog: Relay in alpha ended \(exit code 3\): refused$/m],
   ] as const;
   for (const [pattern, words] of cases) {
     const child = demo(denoDemo(), { PATH: `${brokenIp(pattern)}:${process.env.PATH}` });
@@ -177,6 +199,18 @@ test("demo whose start fails half-way says why and leaves nothing", { skip }, as
     assert.match(stderr, words);
     await assertGone(child.pid, []);
   }
+});
+
+test("demo whose port is taken says so and leaves nothing", { skip }, async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const child = demo(denoDemo("--port", String(port)));
+  const { code, stderr } = await child.waitForEnd(SHOW_MS_MAX);
+  server.close();
+  assert.equal(code, 1);
+  assert.match(stderr, /^tunlog: Cannot listen on 127\.0\.0\.1:\d+: errno is 98 \(EADDRINUSE\)$/m);
+  await assertGone(child.pid, []);
 });
 
 test("demo whose node dies ends by itself and says so", { skip }, async () => {

@@ -40,6 +40,8 @@ interface Column {
   readonly isLeft?: boolean;
   /** Columns of a terminal from which on it is shown. */
   readonly from: number;
+  /** At least, so that the table keeps still while numbers change. */
+  readonly least: number;
   readonly text: (flow: ShownFlow) => string;
   /** Of a class's line; absent = blank. */
   readonly sum?: (flows: readonly ShownFlow[]) => string;
@@ -59,11 +61,17 @@ const COLUMNS: readonly Column[] = [
   {
     title: "PACKETS",
     from: 112,
+    least: 7,
     text: (flow) => siText(flow.txPackets + flow.rxPackets),
     sum: (flows) => siText(sumOf(flows, (flow) => flow.txPackets + flow.rxPackets)),
   },
-  { title: "CONNS", from: 120, text: (flow) => flow.proto === "" ? "" : `${flow.connections}` },
-  { title: "SEEN BY", isLeft: true, from: 78, text: (flow) => flow.reporters.join(" ") },
+  {
+    title: "CONNS",
+    from: 120,
+    least: 5,
+    text: (flow) => flow.proto === "" ? "" : `${flow.connections}`,
+  },
+  { title: "SEEN BY", isLeft: true, from: 78, least: 7, text: (flow) => flow.reporters.join(" ") },
 ];
 
 /** Columns that say nothing of a capture as a whole. */
@@ -75,6 +83,8 @@ function byteColumn(title: string, from: number, value: (flow: ShownFlow) => num
   return {
     title,
     from,
+    // `1.23 MB`.
+    least: 7,
     text: (flow) => bytesText(value(flow)),
     sum: (flows) => bytesText(sumOf(flows, value)),
   };
@@ -130,7 +140,7 @@ function layoutOf(flows: readonly ShownFlow[], look: TableLook): Layout {
   );
   const widths = columns.map((column) =>
     Math.max(
-      column.title.length,
+      column.least,
       ...flows.map((flow) => column.text(flow).length),
       ...LISTS.map((list) =>
         (column.sum?.(flows.filter(({ className }) => className === list)) ?? "").length

@@ -9,7 +9,7 @@ import { accessSync, constants, mkdirSync, readdirSync, rmSync } from "node:fs";
 import process from "node:process";
 import { CONTROL_DIRECTORY, UAPI_DIRECTORY } from "../../node/mod.ts";
 import { readTextNative } from "../../platform/mod.ts";
-import { type Child, type ChildListeners, run, start, tryKill } from "./process.ts";
+import { type Child, type ChildOptions, run, start, tryKill } from "./process.ts";
 import { NODES, type Place, PLACES, WIRE_PLAN } from "./topology.ts";
 
 const RUN_DIRECTORY = "/var/run";
@@ -18,11 +18,18 @@ const NAME = "tunlog-demo";
 /** How long children may take to end by themselves: a node removes its interface, routes and rules. */
 const END_MS_MAX = 5_000;
 
+/** What a child of a lab is started with. */
+export interface LabChildOptions extends ChildOptions {
+  /** Whether the others need it to end in order. */
+  readonly endsLast?: boolean;
+}
+
 /** See file header. */
 export class Lab {
   /** For configuration files and state; only its owner may look inside. */
   readonly directory: string;
   readonly #children: Child[] = [];
+  readonly #lastChildren: Child[] = [];
 
   constructor(readonly processId: number = process.pid) {
     this.directory = `${RUN_DIRECTORY}/${NAME}-${processId}`;
@@ -52,15 +59,16 @@ export class Lab {
   }
 
   /** Starts a child in a namespace. `ip netns exec` replaces itself: the child's pid is the command's. */
-  spawn(place: Place, argv: readonly string[], listeners?: ChildListeners, cwd?: string): Child {
-    const child = start([...this.#inside(place), ...argv], listeners, cwd);
-    this.#children.push(child);
+  spawn(place: Place, argv: readonly string[], options: LabChildOptions = {}): Child {
+    const child = start([...this.#inside(place), ...argv], options);
+    (options.endsLast ? this.#lastChildren : this.#children).push(child);
     return child;
   }
 
   /** Ends all children and removes everything. @returns What could not be removed, as sentences. */
   async close(): Promise<string[]> {
     await endChildren(this.#children);
+    await endChildren(this.#lastChildren);
     return await removeLab(this.processId);
   }
 

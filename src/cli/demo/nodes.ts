@@ -1,33 +1,40 @@
 /**
- * The demo's nodes: processes of this same program, one in each node's namespace, and what they log.
+ * The demo's nodes: processes of this same program, one in each node's namespace. alpha's keeps the log collection, to
+ * which all of them send.
  *
- * In: a lab. Out: running nodes; each message of their flow logs, as it comes.
+ * In: a lab. Out: running nodes; the ids of their streams.
  */
+import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { hasTraffic, type Message, parseExactJson, toMessage } from "../../netlog/mod.ts";
+import { idText, makePrivateId, publicIdOf } from "../../logtail/mod.ts";
 import { keyToBase64 } from "../../node/mod.ts";
 import { openCrypto } from "../../platform/mod.ts";
 import { KEY_BYTES } from "../../wireguard/mod.ts";
 import type { Ending } from "./ending.ts";
 import type { Lab } from "./lab.ts";
 import { ownProgram } from "./process.ts";
-import { type KeyPair, nodeConfig, type NodeName, NODES } from "./topology.ts";
-
-/** Takes messages of all nodes. */
-export type MessageListener = (message: Message) => void;
+import { type KeyPair, nodeConfig, type NodeName, NODES, UNDERLAY } from "./topology.ts";
 
 /** Seconds of a window: short, so that there is soon something to see. */
 const PERIOD_S = 2;
 const START_MS_MAX = 60_000;
 
-/** Starts all nodes. @throws {Error} If one does not come up. A node that ends later fails the demo. */
-export async function startNodes(
-  lab: Lab,
-  ending: Ending,
-  onMessage: MessageListener,
-): Promise<void> {
+/** Port of the collector, in alpha's namespace. */
+export const COLLECTOR_PORT = 8_080;
+
+/** The collector's directory. */
+export function collectorDirectory(lab: Lab): string {
+  return `${lab.directory}/collector`;
+}
+
+/**
+ * Starts all nodes. A node that ends later fails the demo.
+ * @returns Public ids of the nodes' streams.
+ * @throws {Error} If one does not come up.
+ */
+export async function startNodes(lab: Lab, ending: Ending): Promise<string[]> {
   const keys = makeKeys();
-  await Promise.all(NODES.map((name) => startNode(lab, ending, name, keys, onMessage)));
+  return await Promise.all(NODES.map((name) => startNode(lab, ending, name, keys)));
 }
 
 async function startNode(
@@ -35,32 +42,31 @@ async function startNode(
   ending: Ending,
   name: NodeName,
   keys: Readonly<Record<NodeName, KeyPair>>,
-  onMessage: MessageListener,
-): Promise<void> {
+): Promise<string> {
   const interfaceName = lab.interfaceOf(name);
   const path = `${lab.directory}/${interfaceName}.conf`;
-  const flowLog = [
+  const privateId = makePrivateId(randomBytes(32));
+  const lines = [
     `Period = ${PERIOD_S}`,
-    "Output = stdout",
     `StateDirectory = ${lab.directory}/${name}`,
+    `PrivateId = ${idText(privateId)}`,
+    ...(name === "alpha" ? collectorLines(lab) : [
+      // Through the underlay, or the log would be about itself.
+      `Collector = http://${UNDERLAY.alpha.address}:${COLLECTOR_PORT}`,
+    ]),
   ];
-  writeFileSync(path, nodeConfig(name, keys, flowLog), { mode: 0o600 });
+  writeFileSync(path, nodeConfig(name, keys, lines), { mode: 0o600 });
   const { argv, cwd } = ownProgram();
   let isUp: () => void = () => {};
   const up = new Promise<void>((resolve) => isUp = resolve);
   const child = lab.spawn(name, [...argv, "up", path], {
-    onLine: (line) => {
-      try {
-        const message = messageOf(line);
-        if (message !== null) onMessage(message);
-      } catch (error) {
-        ending.fail(error as Error);
-      }
-    },
     onErrorLine: (line) => {
       if (line === `tunlog: ${interfaceName} is up`) isUp();
     },
-  }, cwd);
+    cwd,
+    // It takes the others' last windows.
+    endsLast: name === "alpha",
+  });
   void child.ended.then((how) =>
     ending.fail(new Error(`Node ${name} ended (${how}): ${child.errorText}`))
   );
@@ -73,23 +79,34 @@ async function startNode(
   } finally {
     clearTimeout(late);
   }
+  return idText(publicIdOf(privateId, sha256));
 }
 
-/** A message of a flow log's line; null = a gap record or a report. */
-function messageOf(line: string): Message | null {
-  const value = parseExactJson(line);
-  return hasTraffic(value) ? toMessage(value) : null;
+function collectorLines(lab: Lab): string[] {
+  return [
+    "",
+    "[Collector]",
+    `Listen = 0.0.0.0:${COLLECTOR_PORT}`,
+    `Data = ${collectorDirectory(lab)}`,
+  ];
 }
 
 /** Keys of all nodes. */
 export function makeKeys(): Record<NodeName, KeyPair> {
-  const crypto = openCrypto("noble");
+  const primitives = openCrypto("noble");
   const pairs = NODES.map((name): [NodeName, KeyPair] => {
-    const privateKey = new Uint8Array(KEY_BYTES);
+    const privateKey = randomBytes(KEY_BYTES);
     const publicKey = new Uint8Array(KEY_BYTES);
-    crypto.random(privateKey);
-    crypto.x25519Public(publicKey, privateKey);
+    primitives.x25519Public(publicKey, privateKey);
     return [name, { privateKey: keyToBase64(privateKey), publicKey: keyToBase64(publicKey) }];
   });
   return Object.fromEntries(pairs) as Record<NodeName, KeyPair>;
+}
+
+function randomBytes(length: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(length));
+}
+
+function sha256(input: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(input).digest());
 }

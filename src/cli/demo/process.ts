@@ -20,8 +20,10 @@ export interface Child {
   signal(name: "SIGTERM" | "SIGKILL"): void;
 }
 
-/** What is listened to. */
-export interface ChildListeners {
+/** What a child is started with. */
+export interface ChildOptions {
+  /** undefined = the demo's own. */
+  readonly cwd?: string | undefined;
   readonly onLine?: (line: string) => void;
   readonly onErrorLine?: (line: string) => void;
 }
@@ -58,10 +60,8 @@ export function ownProgram(): ProgramPlace {
 /** Starts a child. Its standard input is a pipe, which ends when the demo does, whatever ends the demo. */
 export function start(
   argv: readonly string[],
-  listeners: ChildListeners = {},
-  cwd?: string,
+  { cwd, onLine = ignore, onErrorLine = ignore }: ChildOptions = {},
 ): Child {
-  const { onLine = ignore, onErrorLine = ignore } = listeners;
   const child = spawn(argv[0]!, argv.slice(1), {
     stdio: ["pipe", "pipe", "pipe"],
     detached: true,

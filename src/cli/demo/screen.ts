@@ -65,7 +65,10 @@ export class Screen {
     if (!io.isTerminal) return;
     const size = this.#size();
     const flows = this.#book.flows();
-    const lines = [...head(), ...(flows.length === 0 ? [] : flowTable(flows, this.#look(size)))];
+    const lines = [
+      ...head().map((line) => line.slice(0, size.columns)),
+      ...(flows.length === 0 ? [] : flowTable(flows, this.#look(size))),
+    ];
     // The last row is where the cursor stays.
     const shown = lines.length < size.rows
       ? lines
