@@ -376,5 +376,7 @@ export const LIVE_POLL_MS = 1_000;
 export const LIVE_HEARTBEAT_MS = 15_000;
 /** What may wait for one client before it is dropped as too slow. */
 export const LIVE_WAITING_BYTES_MAX = 1024 * 1024;
+/** How long a client that is too slow may still take to read that it is dropped. */
+export const LIVE_DROPPED_MS = 5_000;
 /** Windows of one look for more. */
 export const LIVE_WINDOWS_MAX = 2_000;

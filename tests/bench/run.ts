@@ -20,6 +20,8 @@ const BENCHMARKS: readonly { command: readonly string[]; quick: readonly string[
   { command: [...bun, "tests/bench/classify_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/filter_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/filter_bench.ts"], quick: ["1"] },
+  { command: [...deno, "tests/bench/query_bench.ts"], quick: ["200000", "3"] },
+  { command: [...bun, "tests/bench/query_bench.ts"], quick: ["200000", "3"] },
   { command: [...deno, "tests/bench/platform_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/platform_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/handshake_bench.ts"], quick: ["1"] },

@@ -8,6 +8,7 @@
  */
 import {
   LIVE_CLIENTS_MAX,
+  LIVE_DROPPED_MS,
   LIVE_HEARTBEAT_MS,
   LIVE_POLL_MS,
   LIVE_WAITING_BYTES_MAX,
@@ -55,7 +56,16 @@ interface Client {
   queue: string[];
   queuedBytes: number;
   isDropped: boolean;
+  /** Aborted when it does not even read that it is dropped. */
+  readonly dropped: AbortController;
+  cancelDrop: () => void;
   wake: () => void;
+}
+
+/** A client's stream. */
+export interface LiveStream {
+  readonly body: AsyncIterable<string>;
+  readonly dropped: AbortSignal;
 }
 
 /** See file header. */
@@ -84,14 +94,20 @@ export class Live {
    * Pieces of one client's stream; it ends when the client goes or is dropped.
    * @param after Id that the client has seen; null = from now on.
    */
-  async *stream(after: number | null, signal: AbortSignal): AsyncGenerator<string> {
+  stream(after: number | null, signal: AbortSignal): LiveStream {
     const client: Client = {
       position: after ?? -1,
       queue: [],
       queuedBytes: 0,
       isDropped: false,
+      dropped: new AbortController(),
+      cancelDrop: () => {},
       wake: () => {},
     };
+    return { body: this.#pieces(client, signal), dropped: client.dropped.signal };
+  }
+
+  async *#pieces(client: Client, signal: AbortSignal): AsyncGenerator<string> {
     this.stats.clients++;
     const onAbort = () => client.wake();
     signal.addEventListener("abort", onAbort);
@@ -116,6 +132,7 @@ export class Live {
       }
     } finally {
       signal.removeEventListener("abort", onAbort);
+      client.cancelDrop();
       this.#clients.delete(client);
       this.stats.clients--;
       if (this.#clients.size === 0) this.#rest();
@@ -131,7 +148,7 @@ export class Live {
         continue;
       }
       const { events, next, isCut } = news;
-      if (events.length > 0) yield this.#pieces(client, events);
+      if (events.length > 0) yield this.#fresh(client, events);
       client.position = next;
       // Nothing is waited for between here and the place among the clients: so nothing is missed in between.
       this.#after ??= next;
@@ -139,7 +156,7 @@ export class Live {
     }
   }
 
-  #pieces(client: Client, events: readonly LiveEvent[]): string {
+  #fresh(client: Client, events: readonly LiveEvent[]): string {
     const fresh = events.filter(({ id }) => id > client.position);
     this.stats.events += fresh.length;
     return fresh.map(({ text }) => text).join("");
@@ -197,13 +214,17 @@ export class Live {
   }
 
   #push(client: Client, { events, next }: News): void {
-    const text = this.#pieces(client, events);
+    const text = this.#fresh(client, events);
     client.position = Math.max(client.position, next);
     if (text === "" || client.isDropped) return;
     if (client.queuedBytes + text.length > LIVE_WAITING_BYTES_MAX) {
       client.isDropped = true;
       client.queue = [];
       this.stats.dropped++;
+      client.cancelDrop = this.#options.timers.schedule(
+        LIVE_DROPPED_MS,
+        () => client.dropped.abort(),
+      );
     } else {
       client.queue.push(text);
       client.queuedBytes += text.length;

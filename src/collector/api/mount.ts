@@ -92,8 +92,11 @@ function liveReply(after: number, request: HttpRequest, live: Live): HttpReply {
     return toReply(problem(503, "Too many clients follow the log: try again later"));
   }
   const id = seen === "" ? after : Number(seen);
-  const body = live.stream(id === 0 ? null : id, request.signal);
-  return { status: 200, headers: EVENT_HEADERS, body };
+  return {
+    status: 200,
+    headers: EVENT_HEADERS,
+    ...live.stream(id === 0 ? null : id, request.signal),
+  };
 }
 
 /** The collector runs, so that it says so; what it cannot do stands beside. */

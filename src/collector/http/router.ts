@@ -31,6 +31,8 @@ export interface HttpReply {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: HttpBody;
+  /** Aborted when the client has been too slow for the body's pieces: its connection is closed. */
+  readonly dropped?: AbortSignal;
 }
 
 /** Answers a request. @throws {HttpError} For what the client did wrong; anything else is answered 500 and told. */

@@ -196,7 +196,8 @@ export class HttpServer {
     reply: HttpReply,
     gone: AbortSignal,
   ): Promise<void> {
-    const { status, headers = {}, body = "" } = reply;
+    const { status, headers = {}, body = "", dropped } = reply;
+    dropped?.addEventListener("abort", () => response.destroy(), { once: true });
     const isEnding = this.#ending.signal.aborted;
     // What is left of a body that was not read would be taken for the next request.
     const isUnread = !message.complete;

@@ -93,9 +93,9 @@ export class NodeBook implements FilterResolver {
     for (const { id } of windows.slice(-NEWEST_MESSAGES).reverse()) {
       const stored = this.#reader.message(id);
       const message = stored === null ? null : messageOf(stored);
-      if (stored === null || message === null) continue;
-      found.push(message);
-      const stated = message.srcNode?.addresses ?? [];
+      if (stored === null) continue;
+      if (message !== null) found.push(message);
+      const stated = message?.srcNode?.addresses ?? [];
       if (!states && stated.length > 0) {
         states = true;
         this.#own(node, stated);

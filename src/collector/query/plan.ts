@@ -21,7 +21,7 @@ const SUM_MS_MIN = 2 * HOUR_MS;
 /** Where rows are read. */
 export type Source =
   | { readonly from: "rows"; readonly tier: "raw" | "minute" | "hour" | "sum" }
-  | { readonly from: "totals"; readonly tier: "raw" | "minute" | "hour" };
+  | { readonly from: "totals"; readonly tier: "raw" | "minute" | "hour" | "sum" };
 
 /** See file header. */
 export interface Plan {
@@ -89,11 +89,11 @@ function needsRows(needs: FilterNeeds): boolean {
     needs.folded;
 }
 
-function totalsTier(stepMs: number, lengthMs: number): "raw" | "minute" | "hour" {
+function totalsTier(stepMs: number, lengthMs: number): Source["tier"] {
   if (stepMs > 0) {
     return stepMs % HOUR_MS === 0 ? "hour" : stepMs % MINUTE_MS === 0 ? "minute" : "raw";
   }
-  return lengthMs <= QUERY_RAW_MS_MAX ? "raw" : "minute";
+  return lengthMs <= QUERY_RAW_MS_MAX ? "raw" : lengthMs < SUM_MS_MIN ? "minute" : "sum";
 }
 
 function noteComparison({ needs }: PlanWish, tier: string, notes: string[]): void {

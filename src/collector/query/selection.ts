@@ -15,6 +15,7 @@ import { COUNTERS, makeColumns, type RowColumns } from "../rows.ts";
 import type { ScanPart, StoreReader, Totals } from "../store.ts";
 import { type QueryGuard, unwrapStopped } from "./guard.ts";
 import type { Plan } from "./plan.ts";
+import type { Range } from "./question.ts";
 
 /** Rows of a part that match: numbers `rows[0 .. count - 1]` of the columns. Valid until the next part. */
 export interface SelectedPart {
@@ -83,37 +84,70 @@ export function visitSelected(
     const { range, source } = plan;
     guard.check();
     if (source.from === "rows") reader.scan({ ...range, tier: source.tier }, take);
-    else {
-      const step = source.tier === "raw" ? "window" : source.tier;
-      for (const part of partsOfTotals(reader.totals({ ...range, step }))) take(part);
-    }
+    else visitTotals(reader, source.tier, range, take);
   });
 }
 
-/** Rows of one bucket together, at most. */
-const TOTALS_ROWS = 8_192;
+/** Streams of one bucket that are one part, at most. */
+const TOTALS_STREAMS = 2_048;
+const HOUR_MS = 3_600_000;
 
-/** Totals as rows without addresses: one for each stream and class with traffic. */
-function* partsOfTotals(totals: readonly Totals[]): Generator<ScanPart> {
+/** Calls `visit` with totals as rows without addresses, valid until the next part. */
+function visitTotals(
+  reader: StoreReader,
+  tier: "raw" | "minute" | "hour" | "sum",
+  range: Range,
+  visit: (part: ScanPart) => void,
+): void {
+  const read = (fromMs: number, toMs: number, step: "window" | "minute" | "hour") => {
+    if (fromMs >= toMs) return;
+    forEachPart(reader.totals({ fromMs, toMs, step }), visit);
+  };
+  const { fromMs, toMs } = range;
+  if (tier !== "sum") {
+    read(fromMs, toMs, tier === "raw" ? "window" : tier);
+    return;
+  }
+  const firstMs = Math.ceil(fromMs / HOUR_MS) * HOUR_MS;
+  const lastMs = Math.max(firstMs, Math.floor(toMs / HOUR_MS) * HOUR_MS);
+  read(fromMs, Math.min(firstMs, toMs), "minute");
+  read(firstMs, Math.min(lastMs, toMs), "hour");
+  read(lastMs, toMs, "minute");
+}
+
+/** Cuts totals, which are in order of time, into parts: one row for each stream and class with traffic. */
+function forEachPart(totals: readonly Totals[], visit: (part: ScanPart) => void): void {
+  // One for all parts: a day of minutes has thousands.
+  let columns = makeColumns(0);
   for (let first = 0; first < totals.length;) {
     const { startMs, endMs } = totals[first];
     let end = first + 1;
     const isSame = ({ startMs: start, endMs: stop }: Totals) => start === startMs && stop === endMs;
-    while (end < totals.length && end - first < TOTALS_ROWS && isSame(totals[end])) end++;
-    const columns = columnsOfTotals(totals.slice(first, end));
-    if (columns.count > 0) yield { startMs, endMs, columns, first: 0, count: columns.count };
+    while (end < totals.length && end - first < TOTALS_STREAMS && isSame(totals[end])) end++;
+    const rowsMax = (end - first) * CLASS_NAMES.length;
+    if (columns.src.length < rowsMax) columns = makeColumns(rowsMax);
+    putTotals(columns, totals, first, end);
+    if (columns.count > 0) visit({ startMs, endMs, columns, first: 0, count: columns.count });
     first = end;
   }
 }
 
-function columnsOfTotals(totals: readonly Totals[]): RowColumns {
-  const columns = makeColumns(totals.length * CLASS_NAMES.length);
-  for (const { stream, sums } of totals) {
+function putTotals(
+  columns: RowColumns,
+  totals: readonly Totals[],
+  first: number,
+  end: number,
+): void {
+  columns.count = 0;
+  columns.beyond.clear();
+  for (let index = first; index < end; index++) {
+    const { stream, sums } = totals[index];
     for (const [code, name] of CLASS_NAMES.entries()) {
       const row = columns.count;
+      const ofClass = sums[name];
       let any = false;
       for (const [counter, word] of COUNTERS.entries()) {
-        const value = sums[name][word];
+        const value = ofClass[word];
         if (value === 0n) {
           columns.counters[counter][row] = 0;
           continue;
@@ -128,5 +162,4 @@ function columnsOfTotals(totals: readonly Totals[]): RowColumns {
       columns.count++;
     }
   }
-  return columns;
 }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import {
   LIVE_CLIENTS_MAX,
+  LIVE_DROPPED_MS,
   LIVE_HEARTBEAT_MS,
   LIVE_POLL_MS,
   LIVE_WAITING_BYTES_MAX,
@@ -45,8 +46,11 @@ class Client {
   readonly gone: AbortController;
   isReading = true;
 
-  constructor({ body }: HttpReply, gone: AbortController) {
+  readonly dropped: AbortSignal;
+
+  constructor({ body, dropped }: HttpReply, gone: AbortController) {
     this.gone = gone;
+    this.dropped = dropped!;
     void this.#read(body as AsyncIterable<string>);
   }
 
@@ -123,12 +127,34 @@ test("live: one that reads too slowly is dropped and counted, the others go on",
     await advance(scene.api.clock, LIVE_POLL_MS);
   }
   assert.equal(quick.ids.length, stored);
+  const stuck = slow.dropped;
+  assert.equal(stuck.aborted, false, "it may still read that it is dropped");
   slow.isReading = true;
   for (let turn = 0; turn < 10; turn++) await settle();
   assert.ok(slow.isEnded);
   assert.match(slow.text, /event: dropped/);
   assert.deepEqual(slow.ids, [first]);
   assert.equal(quick.isEnded, false);
+  await advance(scene.api.clock, LIVE_DROPPED_MS);
+  assert.equal(stuck.aborted, false, "it has read it");
+});
+
+test("live: the connection of one that does not even read that it is dropped is closed", async () => {
+  const scene = new Scene();
+  const stuck = await scene.client();
+  scene.add();
+  stuck.isReading = false;
+  for (let turn = 0; turn < 100 && scene.api.api.live.dropped === 0; turn++) {
+    for (let window = 0; window < 500; window++) scene.add();
+    await advance(scene.api.clock, LIVE_POLL_MS);
+  }
+  assert.equal(scene.api.api.live.dropped, 1);
+  await advance(scene.api.clock, LIVE_DROPPED_MS - 1);
+  assert.equal(stuck.dropped.aborted, false);
+  await advance(scene.api.clock, 1);
+  assert.equal(stuck.dropped.aborted, true);
+  stuck.isReading = true;
+  for (let turn = 0; turn < 10; turn++) await settle();
 });
 
 test("live: clients beyond the limit and ids that are none are refused", async () => {

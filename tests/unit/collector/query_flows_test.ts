@@ -129,6 +129,8 @@ test("series: idle is 0, unknown is null, and the newest moments are not known y
 test("series: steps are chosen by span and refused where they make too many buckets", () => {
   assert.equal(stepBySpan({ fromMs: 0, toMs: 400 * 5_000 }), 5_000);
   assert.equal(stepBySpan({ fromMs: 0, toMs: 400 * 5_000 + 1 }), 10_000);
+  assert.equal(stepBySpan({ fromMs: 0, toMs: HOUR_MS - 1 }), 10_000);
+  assert.equal(stepBySpan({ fromMs: 0, toMs: HOUR_MS }), 60_000);
   assert.equal(stepBySpan({ fromMs: 0, toMs: 24 * HOUR_MS }), 300_000);
   assert.equal(stepBySpan({ fromMs: 0, toMs: 4_000 * 24 * HOUR_MS }), 86_400_000);
   const reader = logOf([]);

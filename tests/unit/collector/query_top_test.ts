@@ -205,7 +205,9 @@ test("top: the tier is the smallest that can tell", () => {
   assert.equal(tierOf(24 * HOUR_MS + 1, { filter: filterOf("bytes > 1M") }), "sum");
   assert.equal(tierOf(48 * HOUR_MS, { hasRates: true }), "minute");
   assert.equal(tierOf(49 * HOUR_MS, { hasRates: true }), "hour");
-  assert.equal(tierOf(48 * HOUR_MS, { by: ["class"] }), "totals minute");
+  assert.equal(tierOf(48 * HOUR_MS, { by: ["class"] }), "totals sum");
+  assert.equal(tierOf(2 * HOUR_MS - 1, { by: ["class"] }), "totals minute");
+  assert.equal(tierOf(5 * MINUTE_MS, { by: ["class"] }), "totals raw");
   const long = askStore(
     reader,
     topOf({
