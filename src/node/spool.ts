@@ -234,10 +234,7 @@ export class Spool {
       const isFull = last !== undefined &&
         last.bytes + record.length > segmentBytes(this.#options.bytesMax);
       if (last !== undefined && !last.isSealed && !isFull) return last.add(record, info);
-      if (last !== undefined && !last.isSealed) {
-        last.isSealed = true;
-        last.sync();
-      }
+      if (last !== undefined) last.isSealed = true;
       const next = disk.make(info.startNs, record);
       next.count(info);
       this.#queue.push(next);

@@ -109,6 +109,7 @@ export class SpoolQueue {
           if (batch.length > 0) return;
           lose(segment, part);
           segment.ackedBytes = part.end;
+          if (part.kind === "record") segment.startNs = part.info.startNs;
           continue;
         }
         if (!takes(size, bytes)) return;
@@ -134,6 +135,7 @@ export class SpoolQueue {
     for (const item of this.#inFlight) {
       if (!names.has(nameOf(item.info))) break;
       item.segment.ackedBytes = item.end;
+      item.segment.startNs = item.info.startNs;
       item.segment.records--;
       each(item);
     }

@@ -52,7 +52,7 @@ export abstract class Segment {
   isSealed = false;
   /** Whether its end is where a process stopped in the middle, so that what is damaged there was never whole. */
   isCutOff = false;
-  /** Windows from the first one's start to the last one's inclusive end. */
+  /** From the start of the last window settled, or of the first, to the inclusive end of the last one. */
   startNs: bigint;
   endNs: bigint;
 

@@ -2,8 +2,8 @@
  * What a spool knows beside its segments, in one file: how far it is delivered, what it lost, who writes it.
  *
  * In: a SpoolState. Out: the same after any crash. One write holds both "delivered up to" and "lost", so that no crash
- * falls between them. The file has two places of fixed length, each with a generation and a checksum: the first takes
- * every state, the second only those that must survive a power failure, so that one of them is always whole and synced. It is
+ * falls between them. The file has two places of fixed length, each with a generation and a checksum: one takes every
+ * state, the other only those that must survive a power failure, so that one of them is always whole and synced. It is
  * filled at the start, so that a full disk does not keep a loss from being written down.
  */
 import { SPOOL_STATE_BYTES } from "../limits.ts";
@@ -101,7 +101,10 @@ export class SpoolStateFile {
     return isZero(this.#files.read(STATE_NAME, offset, SPOOL_STATE_BYTES)) ? null : "damaged";
   }
 
-  /** Takes the room that the file will ever need, and has all in it survive a power failure. @throws {SystemCallError} If there is none. */
+  /**
+   * Takes the room that the file will ever need, and has what is in it survive a power failure.
+   * @throws {SystemCallError} If there is none.
+   */
   reserve(): void {
     const size = this.#files.size(STATE_NAME);
     const missing = 2 * SPOOL_STATE_BYTES - size;

@@ -1,24 +1,28 @@
 /**
- * Goal: no crash, cut, flipped bit or refused call makes a spool throw, forget an entry, or declare it falsely. Method: a small
- * spool is damaged at every place, or its process killed in every call, and the next process delivers what it finds; books
- * are kept of every entry.
+ * Goal: no crash, cut or flipped bit makes a spool throw, forget an entry, or declare it falsely. Method: a small spool is
+ * damaged at every place, or its process killed in every call, and the next process delivers what it finds; books are kept
+ * of every entry.
  */
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { ERRNO } from "../../../src/errors.ts";
-import { SPOOL_SEGMENTS_MIN, SPOOL_STATE_BYTES } from "../../../src/limits.ts";
-import { RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from "../../../src/node/spool_record.ts";
+import { SPOOL_STATE_BYTES } from "../../../src/limits.ts";
+import { RECORD_HEADER_BYTES } from "../../../src/node/spool_record.ts";
 import { type FileCall, type FileFault, MemoryDisk } from "../../support/memory_spool_files.ts";
-import { READ_ATTEMPTS_MAX } from "../../../src/node/spool_segment.ts";
-import { crc32c } from "../../../src/node/crc32c.ts";
 import { SpoolBooks, SpoolProcess } from "../../support/spool_books.ts";
-
-const BODY_BYTES_MAX = 262_144;
-const ENTRY_BYTES = 90;
-const RECORD_BYTES = RECORD_HEADER_BYTES + ENTRY_BYTES;
-/** A segment takes two records; the spool, a few more than this parts. */
-const SEGMENT_BYTES = SEGMENT_HEADER_BYTES + 2 * RECORD_BYTES;
-const BYTES_MAX = SPOOL_SEGMENTS_MIN * SEGMENT_BYTES;
+import {
+  BODY_BYTES_MAX,
+  BYTES_MAX,
+  callsOf,
+  ENTRY_BYTES,
+  FIRST,
+  RECORD_BYTES,
+  recover,
+  SECOND,
+  SEGMENT_NAME,
+  session,
+  settle,
+  smallSpool,
+} from "../../support/spool_session.ts";
 
 function copyOf(books: SpoolBooks): SpoolBooks {
   const copy = new SpoolBooks();
@@ -26,34 +30,6 @@ function copyOf(books: SpoolBooks): SpoolBooks {
   for (const [name, text] of books.stored) copy.stored.set(name, text);
   return copy;
 }
-
-/** Next process over a directory: it delivers all, and closes. */
-function recover(disk: MemoryDisk, books: SpoolBooks, before: SpoolProcess): SpoolProcess {
-  if (before.files !== null) before.files.isKilled = true;
-  const process = new SpoolProcess(books, disk, before.procId + 1, BYTES_MAX, before.clock);
-  process.spool.open();
-  process.drain();
-  assert.equal(process.spool.status().entries, 0);
-  assert.equal(process.spool.close(), 0);
-  return process;
-}
-
-/** Spool of one segment with three entries, one of them delivered, and a declared loss that nobody was told of yet. */
-function smallSpool(): { process: SpoolProcess; disk: MemoryDisk } {
-  const disk = new MemoryDisk();
-  const process = new SpoolProcess(new SpoolBooks(), disk, 1, 2 * BYTES_MAX);
-  process.spool.open();
-  process.append(ENTRY_BYTES);
-  process.append(ENTRY_BYTES);
-  process.spool.setAside(process.spool.offer(1, 1)!, "refused");
-  process.append(ENTRY_BYTES);
-  process.spool.sync();
-  return { process, disk };
-}
-
-const SEGMENT_NAME = "00000001.seg";
-const FIRST = SEGMENT_HEADER_BYTES + RECORD_BYTES;
-const SECOND = FIRST + RECORD_BYTES;
 
 test("Spool: a segment cut at any byte loses what is cut off, and says so", () => {
   const { process, disk } = smallSpool();
@@ -179,70 +155,6 @@ test("Spool: a state file cut at any byte forgets no entry", () => {
 
 // ---- Kills and power failures -----------------------------------------------------------------------------------------
 
-/** Does all that a spool can do, until the process is killed. */
-function session(process: SpoolProcess): void {
-  const { spool, books } = process;
-  const steps: (() => void)[] = [
-    () => spool.open(),
-    () => process.append(ENTRY_BYTES),
-    () => process.appendToWindow(ENTRY_BYTES),
-    () => spool.sync(),
-    () => process.append(ENTRY_BYTES),
-    // Stored, and the answer comes.
-    () => settle(process, 2),
-    () => process.append(ENTRY_BYTES),
-    () => spool.sync(),
-    // Stored, and the answer is lost.
-    () => void books.store(spool.offer(2, BODY_BYTES_MAX) ?? { entries: [] }),
-    // Over the limit.
-    ...Array.from(
-      { length: 2 * SPOOL_SEGMENTS_MIN + 4 },
-      () => () => void process.append(ENTRY_BYTES),
-    ),
-    () => spool.sync(),
-    () => settle(process, 1),
-    // The gap record is stored, and the answer is lost; then it comes.
-    () => void books.store(spool.offer(2, BODY_BYTES_MAX) ?? { entries: [] }),
-    () => process.append(ENTRY_BYTES),
-    () => settle(process, 3),
-    () => refuse(process),
-    () => process.append(ENTRY_BYTES),
-    () => spool.sync(),
-    () => settle(process, 5),
-    () => settle(process, 5),
-    () => void spool.close(),
-  ];
-  for (const step of steps) {
-    step();
-    if (process.isKilled) return;
-  }
-}
-
-function settle(process: SpoolProcess, entriesMax: number): void {
-  const batch = process.spool.offer(entriesMax, BODY_BYTES_MAX);
-  // A process that is killed while it offers sends nothing.
-  if (batch === null || process.isKilled) return;
-  process.books.store(batch);
-  process.spool.delivered(batch);
-}
-
-function refuse(process: SpoolProcess): void {
-  const batch = process.spool.offer(2, BODY_BYTES_MAX);
-  if (batch !== null && !process.isKilled) process.spool.setAside(batch, "refused");
-}
-
-/** Calls that a session makes. */
-function callsOf(run: (process: SpoolProcess) => void): FileCall[] {
-  const disk = new MemoryDisk();
-  const calls: FileCall[] = [];
-  disk.fault = (call) => {
-    calls.push(call);
-    return null;
-  };
-  run(new SpoolProcess(new SpoolBooks(), disk, 1, BYTES_MAX));
-  return calls;
-}
-
 function kill(at: number, writtenBytes: number): { process: SpoolProcess; disk: MemoryDisk } {
   const disk = new MemoryDisk();
   disk.fault = ({ index }): FileFault | null => index === at ? { kill: true, writtenBytes } : null;
@@ -314,146 +226,19 @@ test("Spool: a process killed while it takes over, at any call, forgets nothing"
   }
 });
 
-// ---- A disk that refuses ------------------------------------------------------------------------------------------------
-
-test("Spool: any call refused once costs nothing", () => {
-  for (const call of callsOf(session)) {
-    const isRead = ["read", "size", "names"].includes(call.operation);
-    for (const errno of [isRead ? ERRNO.EIO : ERRNO.ENOSPC, ERRNO.ENOENT]) {
-      const disk = new MemoryDisk();
-      disk.fault = ({ index, length }) =>
-        index === call.index ? { errno, writtenBytes: length >> 1 } : null;
-      const process = new SpoolProcess(new SpoolBooks(), disk, 1, BYTES_MAX);
-      session(process);
-      recover(disk, process.books, process);
-      const fates = process.books.check();
-      assert.equal(fates.unknown, 0, `${call.operation} of ${call.name}, errno ${errno}`);
-    }
-  }
-});
-
-/** What a full or read-only disk refuses. */
-const WRITING: readonly FileCall["operation"][] = ["lock", "write", "truncate", "remove", "rename"];
-
-/** A session on a disk that fails from one call on. It does not come to its end. */
-function failing(call: FileCall, errno: number, refused: (call: FileCall) => boolean) {
-  const disk = new MemoryDisk();
-  disk.fault = (other) => other.index >= call.index && refused(other) ? { errno } : null;
-  const process = new SpoolProcess(new SpoolBooks(), disk, 1, BYTES_MAX);
-  const close = process.spool.close.bind(process.spool);
-  process.spool.close = () => 0;
-  session(process);
-  process.spool.close = close;
-  return { disk, process };
-}
-
-test("Spool: a disk that cannot be written from any call on, and then can, costs what memory cannot hold", () => {
-  let whole = 0;
-  for (const call of callsOf(session)) {
-    const refuses = (other: FileCall) => WRITING.includes(other.operation);
-    const { disk, process } = failing(call, ERRNO.ENOSPC, refuses);
+test("Spool: an entry whose writing was cut short is declared exactly, as torn", () => {
+  for (const writtenBytes of [RECORD_HEADER_BYTES, RECORD_BYTES - 1]) {
+    const disk = new MemoryDisk();
+    const process = new SpoolProcess(new SpoolBooks(), disk, 1, BYTES_MAX);
+    process.spool.open();
+    process.append(ENTRY_BYTES);
+    process.spool.sync();
+    disk.fault = ({ operation }) => operation === "write" ? { kill: true, writtenBytes } : null;
+    process.append(ENTRY_BYTES);
     disk.fault = () => null;
-    const before = process.spool.status();
-    process.spool.sync();
-    process.drain();
-    process.spool.sync();
-    const after = process.spool.status();
-    assert.deepEqual([after.where, after.lastError, after.entries], ["disk", null, 0]);
-    if (before.where === "memory") {
-      assert.equal(process.warnings.length, 2, "said once, and once that it is over");
-      assert.match(process.warnings[0], /ENOSPC.*; the spool goes on in memory$/);
-      assert.match(process.warnings[1], /on disk again/);
-    }
-    const fates = process.books.check();
-    assert.equal(fates.unknown, 0, `${call.operation} of ${call.name}`);
-    if (before.lost.memory.entries === 0) whole++;
-    process.spool.close();
     recover(disk, process.books, process);
-    process.books.check();
+    const causes = process.books.declared().map(({ cause, firstSeq }) => [cause, firstSeq]);
+    assert.deepEqual(causes, [["killed", 0], ["torn", 2]]);
+    assert.deepEqual(process.books.check(), { stored: 1, declared: 1, unknown: 0, waiting: 0 });
   }
-  assert.ok(whole > 20, `${whole} without a loss`);
-});
-
-test("Spool: a disk that fails in all from any call on, and works again, forgets nothing", () => {
-  for (const call of callsOf(session)) {
-    const { disk, process } = failing(call, ERRNO.EIO, ({ operation }) => operation !== "close");
-    disk.fault = () => null;
-    process.spool.sync();
-    process.drain();
-    process.spool.close();
-    recover(disk, process.books, process);
-    process.books.check();
-  }
-});
-
-test("Spool: a disk that fails until the process is killed forgets nothing once it was in use", () => {
-  let checked = 0;
-  for (const call of callsOf(session)) {
-    const refuses = (other: FileCall) => WRITING.includes(other.operation);
-    const { disk, process } = failing(call, ERRNO.EROFS, refuses);
-    const next = disk.copy();
-    recover(next, process.books, process);
-    // A process that never could write down that it runs is missed by nobody.
-    if (!disk.files.has("state") || disk.bytes("state").every((byte) => byte === 0)) continue;
-    // What was dropped in vain, for it could not be written down, is delivered late instead.
-    process.books.check({ inOrder: false });
-    checked++;
-  }
-  assert.ok(checked > 150, `${checked} checked`);
-});
-
-test("Spool: a sector that cannot be read costs the entry on it, after some attempts", () => {
-  const entryBytes = 9_000;
-  const disk = new MemoryDisk();
-  const process = new SpoolProcess(new SpoolBooks(), disk, 1, 1_000_000);
-  process.spool.open();
-  for (let count = 0; count < 4; count++) process.append(entryBytes);
-  const bad = SEGMENT_HEADER_BYTES + 2 * RECORD_HEADER_BYTES + 1.5 * entryBytes;
-  disk.fault = ({ operation, name, offset, length }) =>
-    operation === "read" && name === SEGMENT_NAME && offset <= bad && bad < offset + length
-      ? { errno: ERRNO.EIO }
-      : null;
-  for (let attempt = 1; attempt < READ_ATTEMPTS_MAX; attempt++) {
-    assert.equal(process.spool.offer(8, BODY_BYTES_MAX), null);
-    assert.match(process.spool.status().lastError!, /EIO/);
-    assert.equal(process.spool.status().where, "disk", "new entries can be written");
-  }
-  assert.equal(process.warnings.length, 1);
-  process.drain();
-  assert.deepEqual(process.books.check(), { stored: 3, declared: 1, unknown: 0, waiting: 0 });
-  assert.deepEqual(process.books.declared().map(({ cause, firstSeq }) => [cause, firstSeq]), [
-    ["damaged", 2],
-  ]);
-  assert.equal(process.spool.status().lastError, null);
-  assert.equal(process.warnings.length, 2);
-});
-
-test("Spool: a file that cannot be read for lack of rights is waited for", () => {
-  const disk = new MemoryDisk();
-  const process = new SpoolProcess(new SpoolBooks(), disk, 1, 1_000_000);
-  process.spool.open();
-  process.append();
-  disk.fault = ({ operation }) => operation === "read" ? { errno: ERRNO.EACCES } : null;
-  for (let attempt = 0; attempt < 3 * READ_ATTEMPTS_MAX; attempt++) {
-    assert.equal(process.spool.offer(8, BODY_BYTES_MAX), null);
-  }
-  disk.fault = () => null;
-  process.drain();
-  assert.deepEqual(process.books.check(), { stored: 1, declared: 0, unknown: 0, waiting: 0 });
-});
-
-test("Spool.open() refuses a spool of a later version, and leaves it as it is", () => {
-  const { process, disk } = smallSpool();
-  process.spool.close();
-  const bytes = disk.bytes(SEGMENT_NAME);
-  bytes[7]++;
-  new DataView(bytes.buffer).setUint32(12, crc32c(bytes, 0, 12), true);
-  disk.put(SEGMENT_NAME, bytes);
-  const before = [...disk.files.keys()].map((name) => disk.bytes(name));
-  const next = new SpoolProcess(process.books, disk, 2, BYTES_MAX, process.clock);
-  assert.throws(() => next.spool.open(), /version 2, not 1/);
-  assert.deepEqual([...disk.files.keys()].map((name) => disk.bytes(name)), before);
-  // It gave the lock back.
-  const third = new SpoolProcess(process.books, disk, 3, BYTES_MAX, process.clock);
-  assert.throws(() => third.spool.open(), /version 2, not 1/);
 });
