@@ -58,7 +58,7 @@ export function mountApi(router: Pick<Router, "add">, parts: ApiParts): Api {
   }
   router.add("GET", `${API_PREFIX}/*`, () => {
     const known = API_ROUTES.map(({ path }) => API_PREFIX + path).join(", ");
-    return toReply(problem(404, `There is no such path: ${known}`));
+    return toReply(problem(404, `There is no such path; there are ${known}`));
   });
   return { live: live.stats };
 }

@@ -12,7 +12,6 @@ import { answerExplain } from "./explain.ts";
 import { answerConnection, answerFlows } from "./flows.ts";
 import { QueryGuard, QueryStopped } from "./guard.ts";
 import { writeJson } from "./json.ts";
-import type { NodeBook } from "./node_book.ts";
 import { answerGaps, answerNodes, sumsJson } from "./nodes.ts";
 import { type Json, type LiveQuestion, type Question, QuestionError } from "./question.ts";
 import { answerReconcile } from "./reconcile.ts";
@@ -90,14 +89,17 @@ export class Answerer {
  * Windows that came since an entry: a line with the id to ask from next time and how many were found, then a line for each
  * window of an adopted stream, so that who passes them on need not take numbers apart.
  */
-function liveText({ reader, nodes }: QueryContext, { after }: LiveQuestion): string {
+function liveText({ reader, nodes, streams }: QueryContext, { after }: LiveQuestion): string {
   const newest = reader.lastEntry();
   if (after === null) return writeJson({ next: newest, found: 0 });
   const windows = newest > after ? reader.windowsAfter(after, LIVE_WINDOWS_MAX) : [];
   const isCut = windows.length === LIVE_WINDOWS_MAX;
   const next = isCut ? windows[windows.length - 1].id : Math.max(after, newest);
   // Entries that are no windows are passed over; those that came between the two looks are found next time.
-  const shown = windows.filter(({ stream, id }) => id <= next && isAdopted(nodes, reader, stream));
+  const adopted = new Set(
+    streams.filter(({ adoptedMs }) => adoptedMs !== null).map(({ number }) => number),
+  );
+  const shown = windows.filter(({ stream, id }) => id <= next && adopted.has(stream));
   const lines = shown.map((window) => ({
     id: window.id,
     node: nodes.streamLabel(window.stream),
@@ -109,13 +111,6 @@ function liveText({ reader, nodes }: QueryContext, { after }: LiveQuestion): str
     sums: sumsJson(window.sums),
   }));
   return [{ next, found: windows.length }, ...lines].map((line) => writeJson(line)).join("\n");
-}
-
-/** Streams that are newer than what is remembered are looked up: their first windows are shown too. */
-function isAdopted(nodes: NodeBook, reader: StoreReader, number: number): boolean {
-  const known = nodes.streams.get(number) ??
-    reader.streams().find((stream) => stream.number === number);
-  return known !== undefined && known.adoptedMs !== null;
 }
 
 function failure(error: unknown): Answer {

@@ -5,7 +5,7 @@
  * processes is kept for BOOK_MS at least, for pages ask many questions at once.
  */
 import type { Filter } from "../filter/mod.ts";
-import type { ProcessState, StoreReader } from "../store.ts";
+import type { ProcessState, StoreReader, Stream } from "../store.ts";
 import {
   addTimes,
   Completeness,
@@ -29,6 +29,8 @@ const WORST_NODES = 5;
 /** See file header. */
 export interface QueryContext {
   readonly reader: StoreReader;
+  /** As they are now; what is kept may be older. */
+  readonly streams: readonly Stream[];
   readonly nodes: NodeBook;
   readonly processes: readonly ProcessState[];
   readonly completeness: Completeness;
@@ -40,6 +42,7 @@ export class ContextBook {
   readonly #reader: StoreReader;
   readonly #monotonicMs: () => number;
   #dueMs = -Infinity;
+  #adopted = "";
   #kept: Pick<QueryContext, "nodes" | "processes" | "completeness"> | null = null;
 
   constructor(reader: StoreReader, monotonicMs: () => number) {
@@ -49,7 +52,10 @@ export class ContextBook {
 
   context(guard: QueryGuard): QueryContext {
     const startMs = this.#monotonicMs();
-    if (this.#kept === null || startMs >= this.#dueMs) {
+    const streams = this.#reader.streams();
+    const adopted = adoptedText(streams);
+    if (this.#kept === null || startMs >= this.#dueMs || adopted !== this.#adopted) {
+      this.#adopted = adopted;
       const processes = this.#reader.processes();
       this.#kept = {
         processes,
@@ -59,8 +65,14 @@ export class ContextBook {
       const endMs = this.#monotonicMs();
       this.#dueMs = endMs + Math.max(BOOK_MS, (endMs - startMs) * BOOK_COSTS);
     }
-    return { reader: this.#reader, guard, ...this.#kept };
+    return { reader: this.#reader, guard, streams, ...this.#kept };
   }
+}
+
+/** Who is adopted, and under which names: what no question may be behind with. Orphans may come in floods. */
+function adoptedText(streams: readonly Stream[]): string {
+  return streams.filter(({ adoptedMs }) => adoptedMs !== null)
+    .map(({ number, nodeId, nodeName }) => `${number} ${nodeId} ${nodeName}`).join("\n");
 }
 
 /** Selects the rows of a question. */
@@ -69,9 +81,12 @@ export function selectionOf(context: QueryContext, question: QuestionBase): Sele
 }
 
 /** Streams that a question leaves out: those that nobody adopted. */
-export function excludedStreams({ nodes }: QueryContext, { hasOrphans }: QuestionBase): number[] {
+export function excludedStreams(
+  { streams }: QueryContext,
+  { hasOrphans }: QuestionBase,
+): number[] {
   if (hasOrphans) return [];
-  return [...nodes.streams.values()].filter(({ adoptedMs }) => adoptedMs === null)
+  return streams.filter(({ adoptedMs }) => adoptedMs === null)
     .map(({ number }) => number);
 }
 
@@ -79,7 +94,7 @@ export function excludedStreams({ nodes }: QueryContext, { hasOrphans }: Questio
 export function streamsOf(context: QueryContext, question: QuestionBase): number[] {
   const excluded = new Set(excludedStreams(context, question));
   const allowed = allowedStreams(question.filter, context.nodes);
-  return [...context.nodes.streams.keys()].filter((number) =>
+  return context.streams.map(({ number }) => number).filter((number) =>
     !excluded.has(number) && (allowed === null || allowed(number))
   );
 }

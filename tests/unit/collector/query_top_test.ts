@@ -3,6 +3,8 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Dimension, DIMENSIONS, ORDERS } from "../../../src/collector/query/question.ts";
+import { Answerer } from "../../../src/collector/query/answer.ts";
+import type { Stream } from "../../../src/collector/store.ts";
 import { MemoryStoreReader } from "../../support/memory_store_reader.ts";
 import { twinGroups, twinMeasure } from "../../reference/query_twin.ts";
 import {
@@ -239,4 +241,17 @@ test("top: too many rows are truncated and said so; time that runs out is 504; a
     throw new Error("disk is gone");
   };
   assert.equal(askStore(reader, topOf()).status, 500);
+});
+
+test("top: a stream that is new or newly adopted is known at once, though nodes are remembered", () => {
+  const reader = new MemoryStoreReader();
+  const answerer = new Answerer(reader, () => 0);
+  const groups = () =>
+    JSON.parse(answerer.answer(topOf({ by: ["node"], tier: "raw" })).text).groups;
+  assert.deepEqual(groups(), []);
+  reader.addStream({ adoptedMs: null, nodeName: "late" });
+  reader.add(windowOf(0, [rowOf()]));
+  assert.deepEqual(groups(), [], "nobody adopted it");
+  (reader.streams() as Stream[])[0] = { ...reader.streams()[0], adoptedMs: 5 };
+  assert.deepEqual(groups().map(({ node }: Found) => node), ["late"]);
 });
