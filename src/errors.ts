@@ -102,8 +102,10 @@ export class PermissionError extends Error {
    * @param permission Deno's name of what is missing, e.g. `ffi`; its flag is `--allow-ffi`.
    */
   constructor(action: string, readonly permission: string) {
+    // deno.json's set has all that tunlog asks for but this one, which nobody should get by habit.
+    const other = permission === "run" ? "" : " (or run with -P)";
     super(
-      `Cannot ${action}: permission "${permission}" is missing: add --allow-${permission} (or run with -P)`,
+      `Cannot ${action}: permission "${permission}" is missing: add --allow-${permission}${other}`,
     );
   }
 }

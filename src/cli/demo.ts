@@ -20,6 +20,7 @@ import { NODES, ROLES } from "./demo/topology.ts";
 import { startPings, startRelay, startTraffic } from "./demo/helpers.ts";
 import { runTraffic, TRAFFIC_WORD } from "./demo/traffic.ts";
 import { type CommandIo, EXIT } from "./io.ts";
+import { NODE_NEEDS } from "./needs.ts";
 
 const SECONDS_MAX = 86_400;
 const PORT_MAX = 65_535;
@@ -43,8 +44,8 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
     }
     requirePermissions([
       { name: "run", action: "start nodes and ip" },
-      { name: "read", action: "look for what an earlier demo left" },
-      { name: "write", action: "write the nodes' configuration" },
+      { name: "env", action: "hand on its environment to them" },
+      ...NODE_NEEDS,
     ]);
     const problem = obstacle();
     if (problem !== null) {

@@ -124,6 +124,16 @@ test("FlowBook names what has no address, and takes the lower port for the servi
   ]);
 });
 
+test("FlowBook takes ports from 32768 on for clients'", () => {
+  const book = bookOf(message("alpha", 10, {
+    virtual: [
+      row("100.64.0.1:40000", "100.64.0.2:32767", 1, 1),
+      row("100.64.0.1:40000", "100.64.0.2:32768", 1, 1),
+    ],
+  }));
+  assert.deepEqual(book.flows().map(({ to }) => to), ["beta", "beta:32767"]);
+});
+
 test("flowTable() fits any width, and shows each flow and class in it", () => {
   const flows = bookOf(ALPHA, BETA).flows();
   for (let columns = 1; columns <= 220; columns++) {
