@@ -69,6 +69,8 @@ export interface QueryTimes {
   readonly firstMs: number;
   readonly medianMs: number;
   readonly p95Ms: number;
+  /** CPU time of the whole process, which says more where others share the machine. */
+  readonly p95CpuMs: number;
 }
 
 /** Builds a store of so many rows and asks it. */
@@ -111,21 +113,36 @@ function askAll(reader: StoreReader, endMs: number, rounds: number): QueryTimes[
   const answerer = new Answerer(reader, () => performance.now());
   return questions(endMs).map(([name, question]) => {
     const times: number[] = [];
+    const cpuTimes: number[] = [];
     let tier = "";
     let rowsRead = 0;
     for (let round = 0; round <= rounds; round++) {
       const startMs = performance.now();
+      const startCpu = process.cpuUsage();
       const { status, text } = answerer.answer(question);
       times.push(performance.now() - startMs);
+      const { user, system } = process.cpuUsage(startCpu);
+      if (round > 0) cpuTimes.push((user + system) / 1_000);
       if (status !== 200) throw new Error(`${name}: ${text}`);
       tier = /"tier":"([^"]+)"/.exec(text)?.[1] ?? "";
       rowsRead = Number(/"rowsRead":(\d+)/.exec(text)?.[1] ?? 0);
     }
     const [firstMs, ...rest] = times;
-    rest.sort((a, b) => a - b);
-    const at = (share: number) => rest[Math.min(rest.length - 1, Math.floor(rest.length * share))];
-    return { name, tier, rowsRead, firstMs, medianMs: at(0.5), p95Ms: at(0.95) };
+    return {
+      name,
+      tier,
+      rowsRead,
+      firstMs,
+      medianMs: quantile(rest, 0.5),
+      p95Ms: quantile(rest, 0.95),
+      p95CpuMs: quantile(cpuTimes, 0.95),
+    };
   });
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
 }
 
 function filterOf(text: string) {
@@ -180,10 +197,12 @@ if (import.meta.main) {
   for (const [by, perSecond] of Object.entries(measureGroups(Math.min(rows, 1_000_000), 5))) {
     console.log(`groups by ${by.padEnd(16)} ${(perSecond / 1e6).toFixed(1)} M rows/s`);
   }
-  console.log(`\nstore of ${rows} rows, ms`);
+  console.log(`\nstore of ${rows} rows, ms: first, median, p95, p95 CPU`);
   for (const found of await measureQueries(rows, rounds)) {
-    const { name, tier, rowsRead, firstMs, medianMs, p95Ms } = found;
-    const times = [firstMs, medianMs, p95Ms].map((ms) => ms.toFixed(1).padStart(8)).join("");
+    const { name, tier, rowsRead, firstMs, medianMs, p95Ms, p95CpuMs } = found;
+    const times = [firstMs, medianMs, p95Ms, p95CpuMs].map((ms) => ms.toFixed(1).padStart(8)).join(
+      "",
+    );
     console.log(`${name.padEnd(32)} ${tier.padEnd(14)} ${String(rowsRead).padStart(9)} ${times}`);
   }
 }

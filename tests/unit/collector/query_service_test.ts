@@ -122,8 +122,8 @@ test("QueryService replaces a thread that hangs and answers 504; what waits is a
   assert.equal(scene.threads.length, 2);
   assert.ok(scene.threads[0].isTerminated);
   // What the first still says is nobody's.
-  scene.threads[0].answer(2, 200);
   scene.thread.open();
+  scene.threads[0].answer(2, 200);
   scene.thread.answer(2, 201);
   assert.equal((await next).status, 201);
   assert.deepEqual([scene.service.stats.timedOut, scene.service.stats.threadsLost], [1, 1]);
