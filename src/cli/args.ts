@@ -80,9 +80,10 @@ function optionValue(token: OptionToken, spec: CommandSpec): boolean | string {
     if (value !== undefined) throw new UsageError(`Option "${rawName}" takes no value`);
     return true;
   }
-  // `--name --json`: the value was forgotten; who means it writes `--name=--json`.
   if (value === "" && option.allowsEmpty === true) return value;
-  if (value === undefined || value === "" || (inlineValue !== true && value.startsWith("-"))) {
+  // `--name --json`: the value was forgotten; who means it writes `--name=--json`. No option begins with a digit or is bare.
+  const isOption = value !== undefined && /^-[^\d]/.test(value);
+  if (value === undefined || value === "" || (inlineValue !== true && isOption)) {
     throw new UsageError(`Option "${rawName}" needs a value`);
   }
   return value;
@@ -93,7 +94,8 @@ function checkPositionals(spec: CommandSpec, positionals: readonly string[]): vo
   if (missing !== undefined && !missing.startsWith("[")) {
     throw new UsageError(`Argument ${missing} is missing`);
   }
-  if (positionals.length > spec.positionals.length) {
+  const isOpen = spec.positionals.at(-1)?.endsWith("...]") === true;
+  if (positionals.length > spec.positionals.length && !isOpen) {
     throw new UsageError(`Argument "${positionals[spec.positionals.length]}" is one too many`);
   }
 }

@@ -1,5 +1,7 @@
 /** `tunlog help`: what there is, what a command takes, what a configuration file may hold. All from tables. */
 import { nearest, SECTIONS, type SectionSpec } from "../node/mod.ts";
+import { FILTER_HELP } from "../collector/mod.ts";
+import { FLOWS_COMMANDS, flowsCommandRows, isFlowsCommand } from "./flows/commands.ts";
 import { type CommandName, COMMANDS, type CommandSpec, usageLine } from "./commands.ts";
 import { type CommandIo, EXIT } from "./io.ts";
 
@@ -18,7 +20,7 @@ export function generalHelp(): string {
     ...table(rows),
     "",
     "Exit codes: 0 done, 1 failed, 2 used wrongly.",
-    '"tunlog help COMMAND" says more about one.',
+    '"tunlog help COMMAND" says more about one, "tunlog help filter" about filters.',
     "",
   ].join("\n");
 }
@@ -38,6 +40,25 @@ export function commandHelp(spec: CommandSpec): string {
     "",
     "Options:",
     ...table(rows),
+    "",
+  ].join("\n");
+}
+
+/** Help of the questions to the flow log. */
+export function flowsHelp(): string {
+  return [commandHelp(COMMANDS.flows), "Questions:", ...table(flowsCommandRows()), ""].join("\n");
+}
+
+/** Help of the filter language. */
+export function filterHelp(): string {
+  return [
+    "A filter says which connections are meant: of `tunlog flows`, of the API and of the page.",
+    ...FILTER_HELP.flatMap(({ form, meaning, example }) => [
+      "",
+      form,
+      `    ${meaning}`,
+      `    ${example}`,
+    ]),
     "",
   ].join("\n");
 }
@@ -80,11 +101,19 @@ export function unknownCommand(name: string): string {
   return `tunlog: Command "${name}" is not known: ${advice}\n`;
 }
 
-/** `tunlog help [COMMAND|config]`. */
+function flowsTopic(question: string | undefined): string {
+  const isKnown = question !== undefined && isFlowsCommand(question);
+  return isKnown ? commandHelp(FLOWS_COMMANDS[question]) : flowsHelp();
+}
+
+/** `tunlog help [COMMAND|config|filter]`. */
 export function run(args: readonly string[], io: CommandIo): Promise<number> {
-  const topic = args.find((argument) => !argument.startsWith("-"));
+  const words = args.filter((argument) => !argument.startsWith("-"));
+  const topic = words.at(0);
   if (topic === undefined) io.stdout(generalHelp());
   else if (topic === "config") io.stdout(configHelp());
+  else if (topic === "filter") io.stdout(filterHelp());
+  else if (topic === "flows") io.stdout(flowsTopic(words[1]));
   else if (isCommandName(topic)) io.stdout(commandHelp(COMMANDS[topic]));
   else {
     io.stderr(unknownCommand(topic));

@@ -34,6 +34,8 @@ export interface CommandIo {
   env(name: string): string | undefined;
   /** Whether stdout is a terminal. */
   readonly isTerminal: boolean;
+  /** Columns of the terminal that stdout is; null = it is none, or does not say. */
+  readonly columns: number | null;
   /** Permission bits of the file that stdout goes to; null = it is no regular file. */
   readonly stdoutFileMode: number | null;
 }
@@ -61,6 +63,7 @@ export function processIo(): CommandIo {
       }
     },
     isTerminal: process.stdout.isTTY === true,
+    columns: process.stdout.isTTY === true ? process.stdout.columns || null : null,
     stdoutFileMode: fileMode(1),
   };
 }

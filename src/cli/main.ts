@@ -20,6 +20,7 @@ const LOADERS: Record<CommandName, () => Promise<Command>> = {
   collect: async () => (await import("./collect.ts")).run,
   fmt: async () => (await import("./fmt.ts")).run,
   pcap: async () => (await import("./pcap.ts")).run,
+  flows: async () => (await import("./flows.ts")).run,
   demo: async () => (await import("./demo.ts")).run,
   help: async () => (await import("./help.ts")).run,
 };

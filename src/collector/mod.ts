@@ -7,7 +7,7 @@
  */
 export { type Api, type ApiParts, mountApi } from "./api/mount.ts";
 export { openApiDocument } from "./api/openapi.ts";
-export { ParameterProblem, readParameters } from "./api/parameters.ts";
+export { ParameterProblem, readParameters, time as timeParameter } from "./api/parameters.ts";
 export { API_PREFIX, API_ROUTES, type ApiRoute } from "./api/routes.ts";
 export {
   Collector,

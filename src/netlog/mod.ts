@@ -12,6 +12,9 @@ export { ClassTotals } from "./class_totals.ts";
 export { type Count, COUNT_MAX, type Counts, CountsSum, NO_COUNTS, toCount } from "./counts.ts";
 export { type Device, type DeviceTotals, NO_DEVICE, type StatisticsRow } from "./device.ts";
 export {
+  alignLeft,
+  alignRight,
+  columnsOf,
   iecText,
   localTimeText,
   printable,

@@ -10,6 +10,7 @@ export interface FakeIoOptions {
   readonly printsMax?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly isTerminal?: boolean;
+  readonly columns?: number;
   readonly stdoutFileMode?: number | null;
 }
 
@@ -19,10 +20,12 @@ export class FakeIo implements CommandIo {
   err = "";
   prints = 0;
   readonly isTerminal: boolean;
+  readonly columns: number | null;
   readonly stdoutFileMode: number | null;
 
   constructor(readonly options: FakeIoOptions = {}) {
     this.isTerminal = options.isTerminal ?? false;
+    this.columns = options.columns ?? null;
     this.stdoutFileMode = options.stdoutFileMode ?? null;
   }
 
