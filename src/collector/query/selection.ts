@@ -91,6 +91,13 @@ export function visitSelected(
 /** Streams of one bucket that are one part, at most. */
 const TOTALS_STREAMS = 2_048;
 const HOUR_MS = 3_600_000;
+/**
+ * Totals asked for at once, about: so few that they are forgotten while they are young. A day of minutes of 20 nodes takes
+ * a quarter less time than one question for all (tests/bench/query_bench.ts).
+ */
+const SLICE_TOTALS = 4_096;
+/** Length of a step, or what windows usually have. */
+const STEP_MS = { window: 5_000, minute: 60_000, hour: HOUR_MS } as const;
 
 /** Calls `visit` with totals as rows without addresses, valid until the next part. */
 function visitTotals(
@@ -99,9 +106,13 @@ function visitTotals(
   range: Range,
   visit: (part: ScanPart) => void,
 ): void {
+  const streams = Math.max(1, reader.streams().length);
   const read = (fromMs: number, toMs: number, step: "window" | "minute" | "hour") => {
-    if (fromMs >= toMs) return;
-    forEachPart(reader.totals({ fromMs, toMs, step }), visit);
+    const sliceMs = Math.max(1, Math.floor(SLICE_TOTALS / streams)) * STEP_MS[step];
+    for (let startMs = fromMs; startMs < toMs; startMs += sliceMs) {
+      const endMs = Math.min(toMs, startMs + sliceMs);
+      forEachPart(reader.totals({ fromMs: startMs, toMs: endMs, step }), visit);
+    }
   };
   const { fromMs, toMs } = range;
   if (tier !== "sum") {

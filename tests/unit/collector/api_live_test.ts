@@ -8,6 +8,8 @@ import {
   LIVE_POLL_MS,
   LIVE_WAITING_BYTES_MAX,
 } from "../../../src/limits.ts";
+import { Live } from "../../../src/collector/api/live.ts";
+import { MemoryClock } from "../../../src/platform/memory_clock.ts";
 import { LIVE } from "../../../src/collector/api/answers.ts";
 import type { HttpReply } from "../../../src/collector/http/router.ts";
 import { parseExactJson } from "../../../src/netlog/mod.ts";
@@ -167,4 +169,47 @@ test("live: clients beyond the limit and ids that are none are refused", async (
   assert.equal((await scene.api.reply("/live")).status, 200);
   const bad = await scene.api.reply("/live", { headers: { "last-event-id": "x" } });
   assert.equal(bad.status, 400);
+});
+
+test("live: what is sent to all while a client is brought up to now is not missed by it", async () => {
+  const clock = new MemoryClock();
+  const held: ((answer: { status: number; text: string }) => void)[] = [];
+  let isHeld = false;
+  let newest = 3;
+  const news = (after: number | null) => {
+    const ids = after === null
+      ? []
+      : Array.from({ length: newest - after }, (_id, n) => after + n + 1);
+    const lines = ids.map((id) => `{"id":${id}}`);
+    return { status: 200, text: [`{"next":${newest},"found":${ids.length}}`, ...lines].join("\n") };
+  };
+  const live = new Live({
+    ask: (question) => {
+      assert.ok(question.kind === "live");
+      const answer = news(question.after);
+      if (!isHeld) return Promise.resolve(answer);
+      isHeld = false;
+      return new Promise((resolve) => held.push(() => resolve(answer)));
+    },
+    timers: clock,
+    wallMs: () => 0,
+  });
+  const clientOf = (after: number | null) => {
+    const gone = new AbortController();
+    return new Client({ status: 200, ...live.stream(after, gone.signal) }, gone);
+  };
+  const first = clientOf(null);
+  await settle();
+  isHeld = true;
+  const late = clientOf(1);
+  await settle();
+  newest = 5;
+  await advance(clock, LIVE_POLL_MS);
+  assert.deepEqual(first.ids, [4, 5]);
+  held[0](news(null));
+  await settle();
+  assert.deepEqual(late.ids, [2, 3, 4, 5]);
+  newest = 6;
+  await advance(clock, LIVE_POLL_MS);
+  assert.deepEqual(late.ids, [2, 3, 4, 5, 6]);
 });
