@@ -188,6 +188,8 @@ export interface TotalsQuery {
   readonly toMs: number;
   /** `window`: as long as raw rows are kept. */
   readonly step: "window" | "minute" | "hour";
+  /** Whether the streams' are added up: `stream` of each is then 0. */
+  readonly isSummed?: boolean;
   /** Absent: all. */
   readonly streams?: readonly number[];
 }

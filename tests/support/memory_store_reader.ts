@@ -136,14 +136,14 @@ export class MemoryStoreReader implements StoreReader {
     return columns;
   }
 
-  totals({ fromMs, toMs, step, streams }: TotalsQuery): Totals[] {
+  totals({ fromMs, toMs, step, streams, isSummed = false }: TotalsQuery): Totals[] {
     this.onRead();
     const byKey = new Map<string, { totals: Omit<Totals, "sums">; rows: TwinRow[] }>();
     for (const { message } of this.kept) {
       const tier = step === "window" ? "raw" : step;
       const endMs = twinBucketEnd(message.endNs, tier);
-      const { stream } = message;
-      if (endMs <= fromMs || endMs > toMs || streams?.includes(stream) === false) continue;
+      const stream = isSummed ? 0 : message.stream;
+      if (endMs <= fromMs || endMs > toMs || streams?.includes(message.stream) === false) continue;
       const startMs = step === "window"
         ? twinBucketEnd(message.startNs, "raw")
         : endMs - STEP_MS[step];

@@ -21,7 +21,12 @@ const SUM_MS_MIN = 2 * HOUR_MS;
 /** Where rows are read. */
 export type Source =
   | { readonly from: "rows"; readonly tier: "raw" | "minute" | "hour" | "sum" }
-  | { readonly from: "totals"; readonly tier: "raw" | "minute" | "hour" | "sum" };
+  | {
+    readonly from: "totals";
+    readonly tier: "raw" | "minute" | "hour" | "sum";
+    /** Whether nobody asks which stream it was. */
+    readonly isSummed: boolean;
+  };
 
 /** See file header. */
 export interface Plan {
@@ -68,7 +73,16 @@ export function planOf(wish: PlanWish): Plan {
   const isTotals = !wish.needsRows && !needsRows(needs) &&
     dimensions.every((dimension) => dimension === "class" || dimension === "node");
   if (isTotals) {
-    return planned({ from: "totals", tier: totalsTier(stepMs, lengthMs) }, range, stepMs, notes);
+    return planned(
+      {
+        from: "totals",
+        tier: totalsTier(stepMs, lengthMs),
+        isSummed: !needs.nodes && !dimensions.includes("node"),
+      },
+      range,
+      stepMs,
+      notes,
+    );
   }
   const isCompared = needs.counters && lengthMs <= QUERY_RAW_FILTER_MS_MAX;
   if (isRawOnly || isCompared || lengthMs <= QUERY_RAW_MS_MAX) {

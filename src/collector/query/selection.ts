@@ -14,7 +14,7 @@ import {
 import { COUNTERS, makeColumns, type RowColumns } from "../rows.ts";
 import type { ScanPart, StoreReader, Totals } from "../store.ts";
 import { type QueryGuard, unwrapStopped } from "./guard.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan, Source } from "./plan.ts";
 import type { Range } from "./question.ts";
 
 /** Rows of a part that match: numbers `rows[0 .. count - 1]` of the columns. Valid until the next part. */
@@ -37,6 +37,14 @@ export class Selection {
   constructor(filter: Filter, resolver: FilterResolver, excluded: readonly number[]) {
     this.#select = compileFilter(filter, resolver);
     this.#excluded = excluded.length === 0 ? null : maskOf(excluded);
+  }
+
+  /** Streams that are read; nothing if all are. */
+  streamsOf(reader: StoreReader): { streams?: readonly number[] } {
+    const excluded = this.#excluded;
+    if (excluded === null) return {};
+    const numbers = reader.streams().map(({ number }) => number);
+    return { streams: numbers.filter((number) => excluded[number] !== 1) };
   }
 
   /** Selects rows of a part. */
@@ -84,7 +92,7 @@ export function visitSelected(
     const { range, source } = plan;
     guard.check();
     if (source.from === "rows") reader.scan({ ...range, tier: source.tier }, take);
-    else visitTotals(reader, source.tier, range, take);
+    else visitTotals(reader, source, range, selection, take);
   });
 }
 
@@ -102,16 +110,19 @@ const STEP_MS = { window: 5_000, minute: 60_000, hour: HOUR_MS } as const;
 /** Calls `visit` with totals as rows without addresses, valid until the next part. */
 function visitTotals(
   reader: StoreReader,
-  tier: "raw" | "minute" | "hour" | "sum",
+  { tier, isSummed }: Source & { readonly from: "totals" },
   range: Range,
+  selection: Selection,
   visit: (part: ScanPart) => void,
 ): void {
-  const streams = Math.max(1, reader.streams().length);
+  // Once they are added up nobody can leave streams out.
+  const summed = isSummed ? { isSummed, ...selection.streamsOf(reader) } : {};
+  const streams = Math.max(1, isSummed ? 1 : reader.streams().length);
   const read = (fromMs: number, toMs: number, step: "window" | "minute" | "hour") => {
     const sliceMs = Math.max(1, Math.floor(SLICE_TOTALS / streams)) * STEP_MS[step];
     for (let startMs = fromMs; startMs < toMs; startMs += sliceMs) {
       const endMs = Math.min(toMs, startMs + sliceMs);
-      forEachPart(reader.totals({ fromMs: startMs, toMs: endMs, step }), visit);
+      forEachPart(reader.totals({ fromMs: startMs, toMs: endMs, step, ...summed }), visit);
     }
   };
   const { fromMs, toMs } = range;

@@ -159,9 +159,9 @@ export class Scanner {
     return unpackBlob(bytes);
   }
 
-  totals({ fromMs, toMs, step, streams }: TotalsQuery): Totals[] {
+  totals({ fromMs, toMs, step, streams, isSummed = false }: TotalsQuery): Totals[] {
     const wanted = streams === undefined ? null : new Set(streams);
-    const sums = new TotalsMap(wanted);
+    const sums = new TotalsMap(wanted, isSummed);
     if (step === "window") {
       const found = this.#windowSums.all(fromMs, toMs) as unknown as WindowSums[];
       for (const [endMs, stream, text, startMs] of found) {
@@ -225,18 +225,21 @@ type TotalsKey = Omit<Totals, "sums">;
 /** Sums under way, by end, start and stream. */
 class TotalsMap {
   readonly #wanted: ReadonlySet<number> | null;
+  readonly #isSummed: boolean;
   readonly #keys: TotalsKey[] = [];
   readonly #pool = new SumPool();
   /** Indices by end, then by stream; of those with another start too. */
   readonly #byEnd = new Map<number, Map<number, number[]>>();
 
-  constructor(wanted: ReadonlySet<number> | null) {
+  constructor(wanted: ReadonlySet<number> | null, isSummed: boolean) {
     this.#wanted = wanted;
+    this.#isSummed = isSummed;
   }
 
   /** Adds what sumsText wrote. */
-  add(stream: number, startMs: number, endMs: number, text: string): void {
-    if (this.#wanted !== null && !this.#wanted.has(stream)) return;
+  add(writer: number, startMs: number, endMs: number, text: string): void {
+    if (this.#wanted !== null && !this.#wanted.has(writer)) return;
+    const stream = this.#isSummed ? 0 : writer;
     let byStream = this.#byEnd.get(endMs);
     if (byStream === undefined) this.#byEnd.set(endMs, byStream = new Map());
     const indices = byStream.get(stream);

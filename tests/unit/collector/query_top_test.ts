@@ -168,8 +168,14 @@ test("top: flows of orphans are left out unless they are asked for", () => {
   reader.addStream({ adoptedMs: null });
   reader.add(windowOf(0, [rowOf()]));
   reader.add(windowOf(0, [rowOf()], { stream: 2 }));
-  const bytes = (hasOrphans: boolean) =>
-    askStore(reader, topOf({ hasOrphans })).value.total.txBytes;
+  const bytes = (hasOrphans: boolean) => {
+    const by = (dimension: Dimension) =>
+      askStore(reader, topOf({ hasOrphans, by: [dimension] })).value.total.txBytes;
+    // From sums over all streams, from sums of each, and from rows.
+    assert.equal(by("class"), by("node"));
+    assert.equal(by("class"), by("dst"));
+    return by("class");
+  };
   assert.equal(bytes(false), 100);
   assert.equal(bytes(true), 200);
 });
