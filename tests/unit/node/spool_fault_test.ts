@@ -306,21 +306,3 @@ test("Spool: what is damaged is declared with the windows of its neighbours", ()
   const around = ["1/2", "1/4"].map((name) => process.books.appended.get(name)!);
   assert.deepEqual([damaged.startNs, damaged.endNs], [around[0].startNs, around[1].endNs]);
 });
-
-test("Spool: files that are gone for good are declared, and new ones are not taken for them", () => {
-  const disk = new MemoryDisk();
-  const process = new SpoolProcess(new SpoolBooks(), disk, 1, 1_000_000);
-  process.spool.open();
-  process.append(ENTRY_BYTES);
-  process.append(ENTRY_BYTES);
-  process.spool.sync();
-  disk.files.clear();
-  for (let count = 0; count < 3; count++) {
-    process.append(ENTRY_BYTES);
-    process.spool.sync();
-  }
-  process.drain();
-  const { stored, unknown } = process.books.check();
-  assert.deepEqual([stored + unknown, process.spool.status().where], [5, "disk"]);
-  assert.ok(stored >= 2 && unknown >= 2);
-});

@@ -22,6 +22,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Spool } from "../../../src/node/spool.ts";
+import { READ_ATTEMPTS_MAX } from "../../../src/node/spool_segment.ts";
 import { spoolFilesIn } from "../../../src/node/spool_files.ts";
 import { MemoryClock } from "../../../src/platform/memory_clock.ts";
 import { makeEntry, SpoolBooks } from "../../support/spool_books.ts";
@@ -42,9 +43,9 @@ class Writer {
   readonly spool: Spool;
   #seq = 0;
 
-  constructor(directory: string, readonly procId: number = 1) {
+  constructor(directory: string, readonly procId: number = 1, bytesMax: number = 1_000_000) {
     this.spool = new Spool({
-      ...{ files: spoolFilesIn(directory), bytesMax: 1_000_000, procId, clock: this.clock },
+      ...{ files: spoolFilesIn(directory), bytesMax, procId, clock: this.clock },
       nextSeq: () => ++this.#seq,
       warn: (message) => void this.warnings.push(message),
     });
@@ -160,6 +161,26 @@ for (const [name, intrude] of Object.entries(INTRUSIONS)) {
     assert.equal(writer.spool.close(), 0);
   });
 }
+
+test("Spool whose directory is removed declares what it can read no more, and nothing else", (t) => {
+  const directory = join(temporary(t), "spool");
+  // One entry to a segment, and more segments than files are kept open.
+  const writer = new Writer(directory, 1, 8_000);
+  writer.spool.open();
+  for (let count = 0; count < 9; count++) writer.append();
+  writer.spool.sync();
+  rmSync(directory, { recursive: true });
+  writer.spool.sync();
+  writer.spool.sync();
+  for (let count = 0; count < 3; count++) writer.append();
+  // A file that cannot be read is tried some times.
+  for (let attempt = 0; attempt < 20 * READ_ATTEMPTS_MAX; attempt++) writer.drain();
+  const { stored, unknown } = writer.books.check({ inOrder: false });
+  assert.equal(stored + unknown, 12);
+  assert.ok(stored > 3 && unknown > 3, `${stored} stored, ${unknown} unknown`);
+  assert.ok(writer.books.declared().every(({ cause }) => cause === "damaged"));
+  assert.deepEqual([writer.spool.status().where, writer.spool.close()], ["disk", 0]);
+});
 
 test("Spool in a directory ignores what is not its own", (t) => {
   const directory = temporary(t);

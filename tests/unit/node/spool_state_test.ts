@@ -28,6 +28,7 @@ import {
   segmentHeader,
   type SegmentPart,
 } from "../../../src/node/spool_record.ts";
+import { DiskSegment } from "../../../src/node/spool_segment.ts";
 import { type SpoolState, SpoolStateFile } from "../../../src/node/spool_state.ts";
 import { MemoryDisk, MemorySpoolFiles } from "../../support/memory_spool_files.ts";
 import { sumsOf } from "../../support/spool_books.ts";
@@ -274,4 +275,16 @@ test("SpoolStateFile: a write that fails in the middle leaves the state before i
       }
     }
   }
+});
+
+test("DiskSegment.append() that fails seals the segment where it ended", () => {
+  const disk = new MemoryDisk();
+  const segment = DiskSegment.make(new MemorySpoolFiles(disk), 1, NS, new Uint8Array(10));
+  const { bytes } = segment;
+  segment.append(new Uint8Array(5));
+  assert.deepEqual([segment.bytes, segment.isSealed], [bytes + 5, false]);
+  disk.fault = ({ operation }) => operation === "write" ? { errno: 28, writtenBytes: 3 } : null;
+  assert.throws(() => segment.append(new Uint8Array(5)), /ENOSPC/);
+  assert.deepEqual([segment.bytes, segment.isSealed], [bytes + 5, true]);
+  assert.equal(disk.bytes("00000001.seg").length, bytes + 5, "what was written is taken back");
 });

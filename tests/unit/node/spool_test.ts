@@ -189,6 +189,21 @@ both("Spool.setAside() of a gap record holds it back and lets entries pass", (di
   assert.deepEqual(process.spool.offer(8, BODY_BYTES_MAX), gap);
 });
 
+both("Spool.delivered() of a gap record that was held back lets the next one pass", (disk) => {
+  const segment = SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES + 200;
+  const process = started(disk, 2 * segment);
+  for (let count = 0; count < 3; count++) process.append(200);
+  const gap = process.spool.offer(8, BODY_BYTES_MAX)!;
+  process.books.store(gap);
+  process.spool.setAside(gap, "refused");
+  process.append(200);
+  process.spool.delivered(gap);
+  const next = process.spool.offer(8, BODY_BYTES_MAX)!;
+  assert.ok(new TextDecoder().decode(next.entries[0].bytes).includes(`"gap"`));
+  process.drain();
+  assert.deepEqual(process.books.check(), { stored: 2, declared: 2, unknown: 0, waiting: 0 });
+});
+
 test("Spool.setAside() writes refused entries beside the spool, in bounds", () => {
   const disk = new MemoryDisk();
   const process = started(disk, 100_000_000);
