@@ -30,7 +30,7 @@ export function counterColumns(numbers: NumberWriter, dropOrder: number): Column
 }
 
 /** How ends of connections are cut: they keep their ports. */
-export const END = { columnsMin: 17, hasTail: true };
+export const END = { columnsMin: 21, hasTail: true };
 
 /** Columns of connections. */
 export function flowColumns(numbers: NumberWriter, times: TimeWriter): Column<Members>[] {

@@ -5,7 +5,7 @@
  */
 import { FLOWS_PAGE_MAX } from "../../limits.ts";
 import { ConfigError } from "../../errors.ts";
-import { msOfNs, nsOfWallMs, timeText } from "../../time_text.ts";
+import { nsOfWallMs, timeText } from "../../time_text.ts";
 import { harmlessJson, jsonLine } from "./json_line.ts";
 import { csvRecord } from "./csv.ts";
 import { completenessLine } from "./completeness.ts";
@@ -142,9 +142,3 @@ async function exportMessages(context: FlowsContext): Promise<boolean> {
 
 /** Written at once. */
 const PRINT_CHARS = 64 * 1024;
-
-/** Time of the newest of some windows, for who asks for exactly them: Unix ms, rounded up. */
-export function endMsOf(ns: bigint): number {
-  const ms = msOfNs(ns);
-  return BigInt(ms) * 1_000_000n === ns ? ms : ms + 1;
-}

@@ -102,7 +102,7 @@ function flowColumns(context: FlowsContext): Column<Verdict>[] {
   const end = (address: string, port: string) => ({ row }: Verdict) =>
     endText(row.text(address), row.integer(port));
   return [
-    ...ends(6).map((column, index) => ({ ...column, dropOrder: 2 + index })),
+    ...ends(6).map((column) => ({ ...column, dropOrder: 2 })),
     { title: "Verdict", cell: ({ row }) => row.text("verdict") },
     { title: "Proto", cell: ({ row }) => protoText(row.integer("proto")), dropOrder: 4 },
     { title: "Source", cell: end("src", "sport"), ...END },

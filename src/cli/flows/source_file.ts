@@ -13,12 +13,13 @@ import { COMPLETE_LAG_MS } from "../../limits.ts";
 import { Ingest, openSqliteWriter, type StoreWriter } from "../../collector/mod.ts";
 import { systemError } from "../../node/mod.ts";
 import { openZstd, requirePermissions } from "../../platform/mod.ts";
-import { msOfNs, nsOfWallMs, timeText } from "../../time_text.ts";
+import { msOfNs, nsOfWallMs, parseTime, timeText } from "../../time_text.ts";
 import { readInput } from "../input.ts";
 import type { CommandIo } from "../io.ts";
 import type { EntriesWanted, FlowsSource, LiveItem, SourceReply } from "./source.ts";
 import { sleep } from "./source_http.ts";
 import { StoreSource } from "./source_store.ts";
+import { endMsOf } from "./values.ts";
 
 const COLLECTION = "file";
 /** Bytes of lines that are stored at once; a line may be longer. */
@@ -55,6 +56,9 @@ class LineLoader {
   readonly storePath: string;
   /** Lines that are no JSON objects. */
   refused = 0;
+  /** Start of the first window and end of the last; null = none yet. */
+  firstNs: bigint | null = null;
+  lastNs: bigint | null = null;
   readonly #writer: StoreWriter;
   readonly #ingest: Ingest;
   readonly #decoder = new TextDecoder();
@@ -121,8 +125,14 @@ class LineLoader {
       return;
     }
     // Reports and gap records name no node: they follow the messages of theirs.
-    const { nodeId, logtail } = entry as { nodeId?: unknown; logtail?: { id?: unknown } | null };
-    const id = logtail?.id;
+    const { nodeId, logtail, start, end } = entry as Record<string, unknown>;
+    const startNs = typeof start === "string" ? parseTime(start) : null;
+    const endNs = typeof end === "string" ? parseTime(end) : null;
+    if (startNs !== null && endNs !== null) {
+      if (this.firstNs === null || startNs < this.firstNs) this.firstNs = startNs;
+      if (this.lastNs === null || endNs > this.lastNs) this.lastNs = endNs;
+    }
+    const id = (logtail as { id?: unknown } | null | undefined)?.id;
     if (typeof id === "string" && /^[0-9a-f]{64}$/.test(id)) this.#lastId = id;
     else if (typeof nodeId === "string") this.#lastId = idOf(nodeId);
     const lines = this.#bodies.get(this.#lastId);
@@ -175,10 +185,8 @@ class FileSource implements FlowsSource {
 
   /** First to last window; null = there is none. */
   get range(): { from: string; to: string } | null {
-    const processes = this.#store.reader.processes();
-    const starts = processes.flatMap(({ firstStartNs }) => firstStartNs ?? []);
-    const firstNs = starts.reduce((a, b) => b < a ? b : a, starts[0]);
-    if (firstNs === undefined) return null;
+    const { firstNs } = this.#loader;
+    if (firstNs === null) return null;
     return { from: timeText(nsOfWallMs(msOfNs(firstNs))), to: "now" };
   }
 
@@ -265,10 +273,8 @@ class FileSource implements FlowsSource {
   }
 
   #nowMs(): number {
-    const ends = this.#store.reader.processes().flatMap(({ lastEndNs }) => lastEndNs ?? []);
-    if (ends.length === 0) return Date.now();
-    const lastNs = ends.reduce((a, b) => b > a ? b : a);
-    return msOfNs(lastNs) + 1 + COMPLETE_LAG_MS;
+    const { lastNs } = this.#loader;
+    return lastNs === null ? Date.now() : endMsOf(lastNs) + COMPLETE_LAG_MS;
   }
 
   #tellRefused(): void {

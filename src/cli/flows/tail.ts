@@ -4,7 +4,7 @@
  * In: windows as the source tells of them. Out: their connections that match, or their sums by class; at the end, when a signal
  * or the end of the input comes, how complete that time was.
  */
-import { parseTime } from "../../time_text.ts";
+import { msOfNs, parseTime } from "../../time_text.ts";
 import { printable } from "../../netlog/mod.ts";
 import { jsonLine } from "./json_line.ts";
 import { FlowTable } from "./columns.ts";
@@ -12,9 +12,9 @@ import { csvRecord } from "./csv.ts";
 import { counterColumns, FLOW_FIELDS, flowColumns } from "./flow_columns.ts";
 import { Members } from "./members.ts";
 import { type CsvFields, fieldsOf, lastLine } from "./print.ts";
-import { endMsOf, flowPages, wholeOption } from "./query.ts";
+import { flowPages, wholeOption } from "./query.ts";
 import { ask, type FlowsContext } from "./source.ts";
-import { TimeWriter } from "./values.ts";
+import { endMsOf, TimeWriter } from "./values.ts";
 
 /** Follows the log. @returns false when nobody reads on. */
 export async function tail(context: FlowsContext): Promise<boolean> {
@@ -41,7 +41,7 @@ export async function tail(context: FlowsContext): Promise<boolean> {
       continue;
     }
     for (const window of item.windows) {
-      span.fromMs = Math.min(span.fromMs, endOf(window) - 1);
+      span.fromMs = Math.min(span.fromMs, msOfNs(parseTime(window.text("start")) ?? 0n));
       span.toMs = Math.max(span.toMs, endOf(window));
     }
     const rows = values.windows === true

@@ -4,8 +4,8 @@
  * In: values of answers. Out: text. Numbers have three digits that count and a unit, or all digits if `exact`.
  */
 import { localTimeText, protoName, type ZoneOffset } from "../../netlog/mod.ts";
-import { msOfNs, parseTime } from "../../time_text.ts";
-import type { Integer, Members } from "./members.ts";
+import { msOfNs, NS_PER_MS, parseTime } from "../../time_text.ts";
+import type { Integer } from "./members.ts";
 
 const UNITS = {
   1000: ["", "k", "M", "G", "T", "P", "E"],
@@ -107,7 +107,7 @@ export class TimeWriter {
   /** Day, time and zone. */
   whole(text: string): string {
     const ns = parseTime(text);
-    return ns === null ? text : localTimeText(wholeMs(ns), this.zone);
+    return ns === null ? text : localTimeText(BigInt(endMsOf(ns)) * NS_PER_MS, this.zone);
   }
 
   /** Looks at times that are to be written; what lies on several days is written with them. */
@@ -132,16 +132,8 @@ export class TimeWriter {
   }
 }
 
-/** Ends of windows are 1 ns before the next: tables show ms, rounded up. */
-function wholeMs(ns: bigint): bigint {
+/** End of a window in Unix ms: it is 1 ns before the next, so that it is rounded up, as in the store. */
+export function endMsOf(ns: bigint): number {
   const ms = msOfNs(ns);
-  return BigInt(BigInt(ms) * 1_000_000n === ns ? ms : ms + 1) * 1_000_000n;
-}
-
-/** Both directions together. */
-export function sumOf(counters: Members, unit: "Packets" | "Bytes"): Integer {
-  const tx = counters.integer(`tx${unit}`);
-  const rx = counters.integer(`rx${unit}`);
-  const near = Number(tx) + Number(rx);
-  return Number.isSafeInteger(near) ? near : BigInt(tx) + BigInt(rx);
+  return BigInt(ms) * NS_PER_MS === ns ? ms : ms + 1;
 }
