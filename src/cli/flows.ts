@@ -27,6 +27,7 @@ import { tail } from "./flows/tail.ts";
 import { top } from "./flows/top.ts";
 import { NumberWriter } from "./flows/values.ts";
 import { LOCAL_ZONE } from "./fmt.ts";
+import { flowsHelp } from "./help.ts";
 import { type CommandIo, EXIT, wantsColor } from "./io.ts";
 
 type Values = Readonly<Record<string, string | boolean | undefined>>;
@@ -41,7 +42,11 @@ const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** See file header. */
 export function run(args: readonly string[], io: CommandIo): Promise<number> {
   const [name, ...rest] = args;
-  // Options of a question stand behind it; without one there is only the help.
+  if (name === "--help" || name === "-h") {
+    io.stdout(flowsHelp());
+    return Promise.resolve(EXIT.DONE);
+  }
+  // Options of a question stand behind it.
   if (name === undefined || name.startsWith("-")) {
     return runCommand(COMMANDS.flows, args, io, () => {
       throw new UsageError("Argument QUESTION is missing");

@@ -1,6 +1,6 @@
 /** `tunlog help`: what there is, what a command takes, what a configuration file may hold. All from tables. */
 import { nearest, SECTIONS, type SectionSpec } from "../node/mod.ts";
-import { FILTER_HELP } from "../collector/mod.ts";
+import type { FilterHelpRow } from "../collector/mod.ts";
 import { FLOWS_COMMANDS, flowsCommandRows, isFlowsCommand } from "./flows/commands.ts";
 import { type CommandName, COMMANDS, type CommandSpec, usageLine } from "./commands.ts";
 import { type CommandIo, EXIT } from "./io.ts";
@@ -50,10 +50,10 @@ export function flowsHelp(): string {
 }
 
 /** Help of the filter language. */
-export function filterHelp(): string {
+export function filterHelp(rows: readonly FilterHelpRow[]): string {
   return [
     "A filter says which connections are meant: of `tunlog flows`, of the API and of the page.",
-    ...FILTER_HELP.flatMap(({ form, meaning, example }) => [
+    ...rows.flatMap(({ form, meaning, example }) => [
       "",
       form,
       `    ${meaning}`,
@@ -107,17 +107,18 @@ function flowsTopic(question: string | undefined): string {
 }
 
 /** `tunlog help [COMMAND|config|filter]`. */
-export function run(args: readonly string[], io: CommandIo): Promise<number> {
-  const words = args.filter((argument) => !argument.startsWith("-"));
-  const topic = words.at(0);
+export async function run(args: readonly string[], io: CommandIo): Promise<number> {
+  const [topic, more] = args.filter((argument) => !argument.startsWith("-"));
   if (topic === undefined) io.stdout(generalHelp());
   else if (topic === "config") io.stdout(configHelp());
-  else if (topic === "filter") io.stdout(filterHelp());
-  else if (topic === "flows") io.stdout(flowsTopic(words[1]));
+  else if (topic === "filter") {
+    // Imported when it is asked for: all else of the help needs no database.
+    io.stdout(filterHelp((await import("../collector/mod.ts")).FILTER_HELP));
+  } else if (topic === "flows") io.stdout(flowsTopic(more));
   else if (isCommandName(topic)) io.stdout(commandHelp(COMMANDS[topic]));
   else {
     io.stderr(unknownCommand(topic));
-    return Promise.resolve(EXIT.USAGE);
+    return EXIT.USAGE;
   }
-  return Promise.resolve(EXIT.DONE);
+  return EXIT.DONE;
 }

@@ -142,6 +142,22 @@ function line<Row>(
   return cells.join(GAP).trimEnd();
 }
 
+/** Breaks a sentence at its blanks into lines of at most so many columns; further lines are indented. */
+export function wrapped(text: string, width: number): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (line.trim() === "" || columnsOf(longer) <= width) {
+      line = longer;
+      continue;
+    }
+    lines.push(line);
+    line = `  ${word}`;
+  }
+  return [...lines, line].join("\n");
+}
+
 /** Cuts a text to so many columns: its end, or with `hasTail` its middle. */
 export function cutTo(text: string, width: number, hasTail = false): string {
   if (columnsOf(text) <= width) return text;

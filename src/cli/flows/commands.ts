@@ -17,7 +17,10 @@ export const SOURCE_OPTIONS = {
   key: value("KEY", "Its API key; better --key-file or $TUNLOG_KEY, for others see command lines"),
   "key-file": value("FILE", "File that holds the API key"),
   data: value("DIR", "Reads the store in a collector's directory, whether it runs or not"),
-  file: value("FILE", "Reads lines of JSON, as a node writes them; - is the standard input"),
+  file: value(
+    "FILE",
+    "Reads lines of JSON, as a node writes them, all by default; - is the standard input",
+  ),
   json: { type: "boolean", help: "Prints lines of JSON, the last one about the whole" },
   csv: { type: "boolean", help: "Prints CSV (RFC 4180)" },
   exact: { type: "boolean", help: "Prints all digits of numbers" },
@@ -51,7 +54,7 @@ const FILTER_NOTE =
 export const FLOWS_COMMANDS = {
   tail: {
     name: "flows tail",
-    summary: "Shows connections as they arrive, until SIGINT or SIGTERM",
+    summary: "Shows connections as they arrive, until it is ended",
     positionals: FILTER,
     options: {
       last: value("SPAN", "Begins with what ended since then"),
@@ -122,14 +125,14 @@ export const FLOWS_COMMANDS = {
   },
   gaps: {
     name: "flows gaps",
-    summary: "Lists what was lost: declared by nodes, or missing without a word",
+    summary: "Lists what was lost, declared by its node or missing",
     positionals: FILTER,
     options: { limit: value("GAPS", "Most gaps shown; default 100"), ...RANGED_OPTIONS },
     notes: ["FILTER: its `node` counts; all else may match."],
   },
   reconcile: {
     name: "flows reconcile",
-    summary: "Compares the books of both ends: loss of the path, reports altered or withheld",
+    summary: "Compares both ends' books: loss, altered, withheld",
     positionals: FILTER,
     options: {
       skew: value("SPAN", "What a node's clock may be wrong by; default 2s"),
@@ -145,7 +148,7 @@ export const FLOWS_COMMANDS = {
   },
   explain: {
     name: "flows explain",
-    summary: "Says why a connection is in its class, and what both ends logged of it",
+    summary: "Says why a connection is in its class; both ends' rows",
     positionals: ["SRC", "DST"],
     options: {
       node: value("NAME", "Node that reported it; default whichever did last"),
@@ -160,7 +163,7 @@ export const FLOWS_COMMANDS = {
   },
   export: {
     name: "flows export",
-    summary: "Prints all connections, or the messages that nodes sent, for other programs",
+    summary: "Prints all connections, or messages as received",
     positionals: FILTER,
     options: {
       messages: {

@@ -6,6 +6,8 @@
 import { ConfigError } from "../../errors.ts";
 import { addressText, parseAddress, parseAddressPort } from "../../packet/mod.ts";
 import { parseFilter } from "../../collector/mod.ts";
+import { printable } from "../../netlog/mod.ts";
+import { wrapped } from "./columns.ts";
 import { FLOW_FIELDS, flowColumns } from "./flow_columns.ts";
 import { Members } from "./members.ts";
 import { printAnswer, rangeLine, tableText } from "./print.ts";
@@ -44,7 +46,7 @@ export async function explain(
       times.look([...flows, ...otherEnd ?? [], ...physical].map((row) => row.text("end")));
       const columns = flowColumns(context.numbers, times);
       return [
-        rangeLine(answer, times) + reasonText(answer, flow),
+        rangeLine(answer, times) + reasonText(context, answer, flow),
         tableText(context, {
           heading: "As its node logged it",
           rows: flows,
@@ -67,17 +69,21 @@ export async function explain(
   });
 }
 
-function reasonText(answer: Members, flow: Members): string {
+function reasonText({ style }: FlowsContext, answer: Members, flow: Members): string {
   const src = endText(flow.text("src"), flow.integer("sport"));
   const dst = endText(flow.text("dst"), flow.integer("dport"));
   const proto = protoText(flow.integer("proto"));
-  const lines = answer.objects("classes").map((row) => {
+  const classes = answer.objects("classes").map((row) => {
     const mode = row.has("exitMode") ? `; addresses of exit traffic: ${row.text("exitMode")}` : "";
-    return `Class ${row.text("class")}: ${row.text("reason")}${mode}\n`;
+    return `Class ${row.text("class")}: ${row.text("reason")}${mode}`;
   });
-  const node = nodeText(answer, "node");
-  return `${proto === "" ? "" : `${proto} `}${src || "-"} -> ${dst || "-"}, logged by ${node}\n` +
-    `Peer: ${nodeText(answer, "peer")}\n${lines.join("")}`;
+  const lines = [
+    `${proto === "" ? "" : `${proto} `}${src || "-"} -> ${dst || "-"}`,
+    `Logged by: ${nodeText(answer, "node")}`,
+    `Peer: ${nodeText(answer, "peer")}`,
+    ...classes,
+  ];
+  return lines.map((line) => `${wrapped(printable(line), style.columns)}\n`).join("");
 }
 
 function nodeText(answer: Members, member: string): string {

@@ -6,7 +6,7 @@
  */
 import { type ExactJson, printable } from "../../netlog/mod.ts";
 import { jsonLine } from "./json_line.ts";
-import { type Column, FlowTable, red } from "./columns.ts";
+import { type Column, FlowTable, red, wrapped } from "./columns.ts";
 import { completenessLine } from "./completeness.ts";
 import { csvRecord } from "./csv.ts";
 import type { Members } from "./members.ts";
@@ -76,7 +76,8 @@ export function lastLine(
   times: TimeWriter,
 ): string {
   const { text, isLost } = completenessLine(answer, times);
-  return `${red(text, style.hasColor && isLost)}\n`;
+  const lines = wrapped(text, style.columns).split("\n");
+  return lines.map((line) => `${red(line, style.hasColor && isLost)}\n`).join("");
 }
 
 /** Lines of one table. */

@@ -38,6 +38,16 @@ test("parseCommandArgs() reads options and arguments in any order", () => {
   assert.deepEqual(parseCommandArgs(SPEC, ["--", "--json"]).positionals, ["--json"]);
 });
 
+test("parseCommandArgs() takes times before now for values, and any number of last words", () => {
+  assert.equal(parseCommandArgs(SPEC, ["a", "--name", "-1h"]).values.name, "-1h");
+  assert.equal(parseCommandArgs(SPEC, ["a", "--name", "-"]).values.name, "-");
+  assert.throws(() => parseCommandArgs(SPEC, ["a", "--name", "-x"]), UsageError);
+  const open = { ...SPEC, positionals: ["FILE", "[WORD...]"] };
+  assert.deepEqual(parseCommandArgs(open, ["a", "b", "c", "d"]).positionals, ["a", "b", "c", "d"]);
+  assert.deepEqual(parseCommandArgs(open, ["a"]).positionals, ["a"]);
+  assert.throws(() => parseCommandArgs(open, []), UsageError);
+});
+
 test("parseCommandArgs() says what is wrong in our own words", () => {
   const wrong: readonly (readonly [args: readonly string[], said: string])[] = [
     [[], "Argument FILE is missing"],

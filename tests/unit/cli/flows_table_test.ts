@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { columnsOf, printable } from "../../../src/netlog/mod.ts";
-import { type Column, cutTo, FlowTable } from "../../../src/cli/flows/columns.ts";
+import { type Column, cutTo, FlowTable, wrapped } from "../../../src/cli/flows/columns.ts";
 import { csvRecord } from "../../../src/cli/flows/csv.ts";
 import { harmlessJson, jsonLine } from "../../../src/cli/flows/json_line.ts";
 import { bar, curve } from "../../../src/cli/flows/series.ts";
@@ -121,6 +121,15 @@ test("cutTo() keeps what fits, and the tail where it tells more", () => {
   // A wide character does not fit half.
   assert.equal(cutTo("日本語", 4), "日…");
   assert.equal(cutTo("日本語", 6), "日本語");
+});
+
+test("wrapped() breaks at blanks, and nowhere else", () => {
+  assert.equal(wrapped("one two three", 13), "one two three");
+  assert.equal(wrapped("one two three", 12), "one two\n  three");
+  assert.equal(wrapped("one two three", 7), "one two\n  three");
+  assert.equal(wrapped("one two three", 6), "one\n  two\n  three");
+  assert.equal(wrapped("verylongword a", 4), "verylongword\n  a");
+  assert.equal(wrapped("one two", Infinity), "one two");
 });
 
 test("shortText() writes three digits that count and never 1000 of a unit", () => {
