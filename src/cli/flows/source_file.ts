@@ -163,6 +163,8 @@ class FileSource implements FlowsSource {
   readonly #loader: LineLoader;
   #store: StoreSource;
   #offset = 0;
+  /** null = not looked at yet. */
+  #inode: number | null = null;
   #isEnded = false;
   #failure: Error | null = null;
 
@@ -252,13 +254,15 @@ class FileSource implements FlowsSource {
   async #followGrowth(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       let size: number;
+      let inode: number;
       try {
-        size = statSync(this.#path).size;
+        ({ size, ino: inode } = statSync(this.#path));
       } catch (error) {
         throw systemError(`read "${this.#path}"`, error);
       }
-      // Rotated in place: it begins anew.
-      if (size < this.#offset) this.#offset = 0;
+      // Rotated, in place or by another file of the name: it begins anew.
+      if (size < this.#offset || inode !== (this.#inode ?? inode)) this.#offset = 0;
+      this.#inode = inode;
       if (size > this.#offset) {
         const start = this.#offset;
         const pieces = createReadStream(this.#path, { start, end: size - 1 });
