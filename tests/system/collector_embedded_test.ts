@@ -116,8 +116,9 @@ async function proveNotHeldUp(collector: CollectorProcess): Promise<void> {
   assert.ok(Number(posted) > 20, `${posted} bodies are a load`);
   const quiet = median(await latenessOf(collector, quietMs, quietMs + SPAN_MS));
   const loaded = median(await latenessOf(collector, loadedMs, endMs));
+  // A tenth of a window is what a busy machine may take at any time.
   assert.ok(
-    loaded < 0.5,
+    loaded < Math.max(10 * quiet, 0.1),
     `windows are written down ${quiet} of their length late, under load ${loaded}`,
   );
 }
@@ -148,10 +149,12 @@ test("node with up --collect answers of its own flows, live, and its flow log is
     await ping(left, INNER.right[6], { count: 10 });
     const rows = await waitUntil("the node's own flows", async () => {
       const found = await collector.flows({ filter: "class virtual" });
-      return found.some(({ dst }) => dst === INNER.right[6]) && found;
+      // They may lie in two windows.
+      const sent = found.filter(({ dst }) => dst === INNER.right[6])
+        .reduce((sum, { txPackets }) => sum + txPackets, 0);
+      return sent === 10 && found;
     }, { timeoutMs: 30_000 });
     assert.ok(rows.every(({ src }) => [INNER.left[4], INNER.left[6]].includes(src)));
-    assert.equal(rows.find(({ dst }) => dst === INNER.right[6]).txPackets, 10);
 
     await proveLive(collector);
     await proveNotHeldUp(collector);
