@@ -240,6 +240,11 @@ export const FILTER_TERMS_MAX = 256;
 export const RAW_KEPT_MS_DEFAULT = 7 * 86_400_000;
 export const MINUTES_KEPT_MS_DEFAULT = 30 * 86_400_000;
 export const HOURS_KEPT_MS_DEFAULT = 400 * 86_400_000;
+/**
+ * How far behind its receipt the end of a window may lie and still say up to when the log was deleted. A bucket's end is up
+ * to an hour behind; more is a clock that is wrong.
+ */
+export const KEPT_AHEAD_MS = 3_600_000;
 /** Size of the store above which the oldest goes, unless configured. */
 export const STORE_BYTES_MAX_DEFAULT = 16 * 1024 ** 3;
 /** How long entries of streams that nobody adopted are kept (SPEC 3). */

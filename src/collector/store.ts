@@ -171,7 +171,7 @@ export interface ScanRange {
 
 /** Rows of one stretch of time. Parts come in no order, and a bucket may come in several. */
 export interface ScanPart {
-  /** Bucket's or window's start and end, Unix ms; a window's are rounded up. */
+  /** Bucket's or window's start and end, Unix ms; a window's are rounded up, and neighbours touch. */
   readonly startMs: number;
   readonly endMs: number;
   /** Read only: it may be kept for the next scan. */
@@ -197,7 +197,7 @@ export interface TotalsQuery {
 /** Traffic of one stream in one window or bucket. */
 export interface Totals {
   readonly stream: number;
-  /** Unix ms; windows' are rounded up. */
+  /** As in ScanPart. */
   readonly startMs: number;
   readonly endMs: number;
   readonly sums: ClassSums;
@@ -292,8 +292,23 @@ export interface StoredEntry {
   readonly json: string;
 }
 
+/**
+ * From when on nothing was deleted: what ends later and ever came is there. Unix ms; 0 = nothing was deleted. What a clock
+ * put further into the future than KEPT_AHEAD_MS is not counted, or one such window would make all look deleted.
+ */
+export interface KeptSince {
+  readonly rawMs: number;
+  readonly minuteMs: number;
+  readonly hourMs: number;
+  /** By number of a stream: the same for what it lost of all tiers while nobody had adopted it. */
+  readonly orphans: ReadonlyMap<number, number>;
+}
+
 /** See file header. Each call sees one state of the store, whatever the writer does meanwhile. */
 export interface StoreReader {
+  /** Runs `run`, all of whose calls see one and the same state. What it throws comes out as it was. */
+  atOnce<T>(run: () => T): T;
+  keptSince(): KeptSince;
   streams(): readonly Stream[];
   /** Calls `visit` for all rows of a range; what no roll-up holds yet comes from raw rows, so that sums are exact. */
   scan(range: ScanRange, visit: (part: ScanPart) => void): void;

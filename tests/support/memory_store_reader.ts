@@ -9,6 +9,7 @@ import { makeColumns, ROW_FOLDED, type RowColumns } from "../../src/collector/ro
 import type {
   DeclaredGap,
   EntriesQuery,
+  KeptSince,
   ProcessState,
   ScanPart,
   ScanRange,
@@ -40,6 +41,7 @@ export class MemoryStoreReader implements StoreReader {
   readonly #gaps: StoredGap[] = [];
   readonly #reports = new Map<string, { seq: number; json: string }>();
   readonly #addresses = [""];
+  #since: KeptSince = { rawMs: 0, minuteMs: 0, hourMs: 0, orphans: new Map() };
   #entry = 0;
   /** Called before every scan and look-up, to make a store fail. */
   onRead: () => void = () => {};
@@ -90,6 +92,38 @@ export class MemoryStoreReader implements StoreReader {
     return known >= 0 ? known : this.#addresses.push(text) - 1;
   }
 
+  /**
+   * Forgets rows as retention does: of each tier what ends no later. `kept` stays as it is, for all tiers are views of it.
+   */
+  forget(since: Partial<Omit<KeptSince, "orphans">>): void {
+    this.#since = { ...this.#since, ...since };
+  }
+
+  /** Forgets what a stream brought before somebody adopted it. */
+  forgetOrphan(stream: number, sinceMs: number): void {
+    this.#since = { ...this.#since, orphans: new Map([[stream, sinceMs]]) };
+  }
+
+  atOnce<T>(run: () => T): T {
+    return run();
+  }
+
+  keptSince(): KeptSince {
+    return this.#since;
+  }
+
+  /** Messages of which a tier still has the rows. */
+  #left(tier: "raw" | "minute" | "hour"): Kept[] {
+    const since = { raw: "rawMs", minute: "minuteMs", hour: "hourMs" } as const;
+    return this.kept.filter(({ message: { endNs, stream } }) => {
+      const endMs = twinBucketEnd(endNs, tier);
+      return endMs > Math.max(
+        this.#since[since[tier]] || -Infinity,
+        this.#since.orphans.get(stream) ?? -Infinity,
+      );
+    });
+  }
+
   streams(): readonly Stream[] {
     return this.#streams;
   }
@@ -105,11 +139,11 @@ export class MemoryStoreReader implements StoreReader {
       this.scan({ fromMs: last, toMs, tier: "minute" }, visit);
       return;
     }
-    for (const { message } of this.kept) {
+    for (const { message } of this.#left(tier)) {
       const endMs = twinBucketEnd(message.endNs, tier);
       if (endMs <= fromMs || endMs > toMs || message.rows.length === 0) continue;
       const startMs = tier === "raw"
-        ? twinBucketEnd(message.startNs, "raw")
+        ? twinBucketEnd(message.startNs - 1n, "raw")
         : endMs - STEP_MS[tier];
       const columns = this.#columns(message, tier !== "raw");
       visit({ startMs, endMs, columns, first: 0, count: columns.count });
@@ -139,13 +173,13 @@ export class MemoryStoreReader implements StoreReader {
   totals({ fromMs, toMs, step, streams, isSummed = false }: TotalsQuery): Totals[] {
     this.onRead();
     const byKey = new Map<string, { totals: Omit<Totals, "sums">; rows: TwinRow[] }>();
-    for (const { message } of this.kept) {
-      const tier = step === "window" ? "raw" : step;
+    const tier = step === "window" ? "raw" : step;
+    for (const { message } of this.#left(tier)) {
       const endMs = twinBucketEnd(message.endNs, tier);
       const stream = isSummed ? 0 : message.stream;
       if (endMs <= fromMs || endMs > toMs || streams?.includes(message.stream) === false) continue;
       const startMs = step === "window"
-        ? twinBucketEnd(message.startNs, "raw")
+        ? twinBucketEnd(message.startNs - 1n, "raw")
         : endMs - STEP_MS[step];
       const key = `${endMs} ${startMs} ${stream}`;
       const known = byKey.get(key) ?? { totals: { stream, startMs, endMs }, rows: [] };
@@ -207,7 +241,7 @@ export class MemoryStoreReader implements StoreReader {
   }
 
   windows(stream: number, fromMs: number, toMs: number): StoredWindow[] {
-    return this.kept.filter(({ message }) => message.stream === stream).map((kept) => ({
+    return this.#left("raw").filter(({ message }) => message.stream === stream).map((kept) => ({
       kept,
       endMs: twinBucketEnd(kept.message.endNs, "raw"),
     })).filter(({ endMs }) => endMs > fromMs && endMs <= toMs)
@@ -220,7 +254,7 @@ export class MemoryStoreReader implements StoreReader {
   }
 
   message(id: number): StoredMessage | null {
-    const kept = this.kept.find((each) => each.id === id);
+    const kept = this.#left("raw").find((each) => each.id === id);
     if (kept === undefined) return null;
     const columns = this.#columns(kept.message, false);
     return { ...toWindow(kept), columns, first: 0, restJson: kept.restJson };

@@ -14,7 +14,7 @@ import type { StoredWindow } from "../store.ts";
 import { completenessJson, type QueryContext, selectionOf, streamsOf } from "./context.ts";
 import { truncated } from "./engine.ts";
 import { unwrapStopped } from "./guard.ts";
-import { ceilMsOfTime } from "./intervals.ts";
+import { ceilMsOfTime, openStartMs } from "./intervals.ts";
 import {
   type ConnectionKey,
   type ConnectionQuestion,
@@ -164,7 +164,7 @@ function* rowsOf(
   const message = unwrapStopped(() => context.reader.message(window.id));
   if (message === null || !context.guard.take(message.rowCount)) return;
   const { columns, first, rowCount } = message;
-  const startMs = ceilMsOfTime(window.startNs);
+  const startMs = openStartMs(window.startNs);
   const { rows, count } = selection.select({ startMs, endMs, columns, first, count: rowCount });
   const places = [...rows.subarray(0, count)].map((at) => at - first);
   if (isNewestFirst) places.reverse();

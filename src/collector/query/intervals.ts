@@ -24,6 +24,11 @@ export function ceilMsOfTime(ns: bigint): number {
   return -msOfNs(-ns);
 }
 
+/** Milliseconds of a window's start as the store counts it: where the window before ends. */
+export function openStartMs(startNs: bigint): number {
+  return ceilMsOfTime(startNs - 1n);
+}
+
 /** Sorts intervals and joins those that touch. */
 export function joined(intervals: readonly Interval[]): Interval[] {
   const sorted = [...intervals].sort((a, b) => a.fromMs - b.fromMs || a.toMs - b.toMs);

@@ -8,6 +8,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { READER_CACHE_BYTES_DEFAULT } from "../../limits.ts";
 import type {
   EntriesQuery,
+  KeptSince,
   ProcessState,
   ScanPart,
   ScanRange,
@@ -55,6 +56,8 @@ export class SqliteReader implements StoreReader {
   readonly #entries: EntryReader;
   readonly #streams: StatementSync;
   readonly #processes: StatementSync;
+  readonly #keptSince: StatementSync;
+  readonly #orphansKeptSince: StatementSync;
   readonly #lastEntry: StatementSync;
   readonly #keyOf: StatementSync;
   readonly #numberOf: StatementSync;
@@ -72,6 +75,8 @@ export class SqliteReader implements StoreReader {
     this.#entries = new EntryReader(database, this.#scanner, (number) => this.#textOf(number));
     this.#streams = database.prepare("SELECT * FROM stream ORDER BY number");
     this.#processes = database.prepare("SELECT * FROM process ORDER BY stream, proc_id");
+    this.#keptSince = database.prepare("SELECT * FROM kept_since");
+    this.#orphansKeptSince = database.prepare("SELECT * FROM orphan_kept_since");
     this.#lastEntry = database.prepare("SELECT entry - 1 id FROM next_number");
     this.#keyOf = database.prepare("SELECT key FROM address WHERE number = ?");
     this.#numberOf = database.prepare("SELECT number FROM address WHERE key = ?");
@@ -80,6 +85,33 @@ export class SqliteReader implements StoreReader {
       "SELECT number FROM address WHERE key >= ? AND key < ?",
     );
     this.#numberMax = database.prepare("SELECT max(number) number FROM address");
+  }
+
+  atOnce<T>(run: () => T): T {
+    let thrown: { readonly error: unknown } | null = null;
+    const result = this.#read(() => {
+      try {
+        return run();
+      } catch (error) {
+        thrown = { error };
+        return null;
+      }
+    });
+    if (thrown !== null) throw (thrown as { readonly error: unknown }).error;
+    return result as T;
+  }
+
+  keptSince(): KeptSince {
+    return this.#read(() => {
+      const row = this.#keptSince.get()!;
+      const orphans = this.#orphansKeptSince.all();
+      return {
+        rawMs: Number(row.raw_ms),
+        minuteMs: Number(row.minute_ms),
+        hourMs: Number(row.hour_ms),
+        orphans: new Map(orphans.map((each) => [Number(each.stream), Number(each.since_ms)])),
+      };
+    });
   }
 
   streams(): readonly Stream[] {
@@ -166,12 +198,20 @@ export class SqliteReader implements StoreReader {
 
   #read<T>(run: () => T): T {
     // A visitor may ask for addresses; it is answered from the state that it goes through.
-    if (this.#isReading) return run();
+    if (this.#isReading) return this.#within(run);
     this.#isReading = true;
     try {
       return readAtOnce(this.#database, this.#action, run);
     } finally {
       this.#isReading = false;
+    }
+  }
+
+  #within<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      throw storeError(this.#action, error);
     }
   }
 }

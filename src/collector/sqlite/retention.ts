@@ -3,11 +3,11 @@
  *
  * Age counts from receipt, not from what a node's clock said, so that no clock shortens or lengthens it. By size, raw rows
  * go first, then minutes, then hours, the oldest of each. Guarantees: raw rows go only when minutes hold them, minutes only
- * when hours do; each step is bounded. Addresses stay: to know that nothing uses one, all blocks would have to be read
+ * when hours do; each step is bounded; the transaction that deletes says up to which end it did (KeptSince). Addresses stay: to know that nothing uses one, all blocks would have to be read
  * (docs/design/0006-collector-store.md).
  */
 import type { StatementSync } from "node:sqlite";
-import { ORPHAN_KEPT_MS } from "../../limits.ts";
+import { KEPT_AHEAD_MS, ORPHAN_KEPT_MS } from "../../limits.ts";
 import type { WriteContext } from "./write_context.ts";
 
 /** What is kept. */
@@ -31,7 +31,12 @@ const SWEEP_PERIOD_MS = 600_000;
 interface Item {
   readonly id: number;
   readonly bytes: number;
-  /** Of a segment. */
+  /** End of its last window or of its bucket; 0 = it has no rows. */
+  readonly end_ms: number;
+  /** When it was received or written. */
+  readonly known_ms: number;
+  /** Of a segment: 0, or the orphan's stream. */
+  readonly owner: number;
   readonly first_entry: number;
   readonly last_entry: number;
 }
@@ -50,6 +55,8 @@ export class Retention {
   readonly #deleteSegment: readonly StatementSync[];
   readonly #deleteEntries: readonly StatementSync[];
   readonly #deleteGaps: StatementSync;
+  readonly #keptSince: Readonly<Record<"raw" | "minute" | "hour", StatementSync>>;
+  readonly #orphanKeptSince: StatementSync;
   readonly #sweep: readonly StatementSync[];
   readonly #pages: readonly StatementSync[];
   #orphanBytes: number;
@@ -59,7 +66,10 @@ export class Retention {
     this.#context = context;
     this.#kept = kept;
     const prepare = (sql: string) => context.database.prepare(sql);
-    const raw = "SELECT id, bytes, first_entry, last_entry FROM segment";
+    const raw = "SELECT id, bytes, end_max_ms end_ms, received_ms known_ms, owner, first_entry," +
+      " last_entry FROM segment";
+    const block = "SELECT id, bytes, end_ms, written_ms known_ms, 0 owner, 0 first_entry," +
+      " 0 last_entry FROM";
     this.#rawOld = prepare(
       `${raw} WHERE owner = 0 AND rolled = 1 AND received_ms < ? ORDER BY id LIMIT ${STEP_ITEMS}`,
     );
@@ -70,12 +80,10 @@ export class Retention {
       `${raw} WHERE owner > 0 AND received_ms < ? ORDER BY id LIMIT ${STEP_ITEMS}`,
     );
     this.#minuteOld = prepare(
-      "SELECT id, bytes, 0 first_entry, 0 last_entry FROM minute_block" +
-        ` WHERE merged = 1 AND written_ms < ? ORDER BY id LIMIT ${STEP_ITEMS}`,
+      `${block} minute_block WHERE merged = 1 AND written_ms < ? ORDER BY id LIMIT ${STEP_ITEMS}`,
     );
     this.#hourOld = prepare(
-      "SELECT id, bytes, 0 first_entry, 0 last_entry FROM hour_block" +
-        ` WHERE written_ms < ? ORDER BY id LIMIT ${STEP_ITEMS}`,
+      `${block} hour_block WHERE written_ms < ? ORDER BY id LIMIT ${STEP_ITEMS}`,
     );
     this.#deleteMinute = prepare("DELETE FROM minute_block WHERE id = ?");
     this.#deleteHour = prepare("DELETE FROM hour_block WHERE id = ?");
@@ -91,6 +99,12 @@ export class Retention {
       prepare("DELETE FROM entry WHERE id BETWEEN ? AND ?"),
     ];
     this.#deleteGaps = prepare("DELETE FROM gap WHERE entry BETWEEN ? AND ?");
+    const keep = (tier: string) => prepare(`UPDATE kept_since SET ${tier}_ms = max(${tier}_ms, ?)`);
+    this.#keptSince = { raw: keep("raw"), minute: keep("minute"), hour: keep("hour") };
+    this.#orphanKeptSince = prepare(
+      "INSERT INTO orphan_kept_since (stream, since_ms) VALUES (?, ?)" +
+        " ON CONFLICT (stream) DO UPDATE SET since_ms = max(since_ms, excluded.since_ms)",
+    );
     this.#sweep = [
       prepare("DELETE FROM gap WHERE received_ms < ?"),
       prepare("DELETE FROM process WHERE received_ms < ?"),
@@ -176,6 +190,7 @@ export class Retention {
     if (some.length === 0) return false;
     this.#context.transact("delete from", () => {
       for (const item of some) {
+        this.#noteEnd(item, tier);
         if (tier === "minute") this.#deleteMinute.run(item.id);
         else if (tier === "hour") this.#deleteHour.run(item.id);
         else this.#deleteEntriesOf(item, tier);
@@ -183,6 +198,13 @@ export class Retention {
     });
     if (tier === "orphan") { for (const { bytes } of some) this.#orphanBytes -= bytes; }
     return some.length < items.length || items.length === STEP_ITEMS;
+  }
+
+  #noteEnd({ end_ms, known_ms, owner }: Item, tier: "raw" | "orphan" | "minute" | "hour"): void {
+    const endMs = Math.min(end_ms, Math.ceil(known_ms) + KEPT_AHEAD_MS);
+    if (endMs <= 0) return;
+    if (tier === "orphan") this.#orphanKeptSince.run(owner, endMs);
+    else this.#keptSince[tier].run(endMs);
   }
 
   #deleteEntriesOf({ id, first_entry, last_entry }: Item, tier: "raw" | "orphan"): void {

@@ -60,7 +60,8 @@ export class Scanner {
     );
     this.#hourTotals = prepare(`SELECT end_ms, totals FROM hour_block WHERE ${within}`);
     this.#windowSums = prepare(
-      `SELECT end_ms, stream, sums, start_ms FROM message WHERE ${within}`,
+      // As openStartMs of its start in ns.
+      `SELECT end_ms, stream, sums, start_ms - (start_rest = 999999) FROM message WHERE ${within}`,
     );
     // In this order: the planner would go through all messages of the range.
     this.#sumsBehind = prepare(

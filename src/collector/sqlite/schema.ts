@@ -24,6 +24,21 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   INSERT INTO next_number (id, entry, segment, block, address, stream) VALUES (1, 1, 1, 1, 1, 1);
 
+  -- Latest end of what retention has deleted of each tier; 0 = nothing; one row.
+  CREATE TABLE kept_since (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    raw_ms INTEGER NOT NULL,
+    minute_ms INTEGER NOT NULL,
+    hour_ms INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO kept_since (id, raw_ms, minute_ms, hour_ms) VALUES (1, 0, 0, 0);
+
+  -- The same of streams while they were orphans.
+  CREATE TABLE orphan_kept_since (
+    stream INTEGER PRIMARY KEY,
+    since_ms INTEGER NOT NULL
+  ) STRICT;
+
   CREATE TABLE stream (
     number INTEGER PRIMARY KEY,
     collection TEXT NOT NULL,

@@ -13,7 +13,7 @@ import type { ProcessBook } from "./process_book.ts";
 import { appendRows, sumsText, toSumList } from "./row_sums.ts";
 import { ENTRY_KINDS, SEGMENT_SPAN_MS } from "./schema.ts";
 import { encodeSegment, type Segment, type Stretch } from "./segment_codec.ts";
-import { ceilMs, restNs } from "./time_columns.ts";
+import { ceilMs, openStartMs, restNs } from "./time_columns.ts";
 import type { WriteContext } from "./write_context.ts";
 
 type Entry = MessageEntry | OtherEntry;
@@ -249,7 +249,7 @@ function takeRows(columns: RowColumns, ranges: readonly Range[], rowCount: numbe
 function addStretch(stretches: Stretch[], message: MessageEntry, first: number): void {
   const { rowCount } = message;
   if (rowCount === 0) return;
-  const startMs = ceilMs(message.startNs);
+  const startMs = openStartMs(message.startNs);
   const endMs = ceilMs(message.endNs);
   const last = stretches.at(-1);
   if (last?.startMs === startMs && last.endMs === endMs) {

@@ -42,6 +42,7 @@ export class StreamBook {
       "DELETE FROM stream WHERE number = ?",
       "DELETE FROM process WHERE stream = ?",
       "DELETE FROM gap WHERE stream = ?",
+      "DELETE FROM orphan_kept_since WHERE stream = ?",
     ].map((sql) => database.prepare(sql));
     this.#owners = database.prepare("SELECT DISTINCT owner FROM segment WHERE owner > 0");
     for (const row of database.prepare("SELECT * FROM stream ORDER BY number").all()) {

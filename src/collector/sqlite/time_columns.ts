@@ -17,6 +17,14 @@ export function ceilMs(ns: bigint): number {
   return Number(ns > 0n && ms * NS_PER_MS !== ns ? ms + 1n : ms);
 }
 
+/**
+ * Start of a window as its predecessor's end is counted, for it is open there: labels start 1 ns behind the end before, which
+ * rounding up would make 1 ms.
+ */
+export function openStartMs(startNs: bigint): number {
+  return ceilMs(startNs - 1n);
+}
+
 /** What rounding up added, 0 .. 999,999 ns. */
 export function restNs(ns: bigint): number {
   return Number(BigInt(ceilMs(ns)) * NS_PER_MS - ns);
