@@ -5,7 +5,7 @@
  * anything is written to it; a new store appears whole or not at all; one writer at a time, whose lock the kernel takes
  * back however it ends.
  */
-import { closeSync, existsSync, openSync, readSync, renameSync, rmSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { StoreError, type StoreErrorCode } from "../store.ts";
 import { APPLICATION_ID, MIGRATIONS } from "./schema.ts";
@@ -93,8 +93,8 @@ export function openForReading(path: string): DatabaseSync {
   if (isEmptyOrMissing(path)) {
     throw new StoreError("other", `Cannot ${action}: it does not exist`);
   }
-  refuseForeign(path);
   return opened(action, () => new DatabaseSync(path, { readOnly: true }), (database) => {
+    refuseForeignConnection(database, path);
     const version = versionOf(database);
     if (version > MIGRATIONS.length) throw newer(path, version, MIGRATIONS.length);
     if (version < MIGRATIONS.length) {
@@ -123,8 +123,9 @@ function opened(
   }
 }
 
+/** Without opening the file: see refuseForeignConnection. */
 function isEmptyOrMissing(path: string): boolean {
-  return !existsSync(path) || readHead(path).length === 0;
+  return !existsSync(path) || statSync(path).size === 0;
 }
 
 /** The first bytes of a file; SQLite would write to what it opens. */
@@ -148,9 +149,27 @@ function refuseForeign(path: string): void {
   const isDatabase = head.length === 100 &&
     new TextDecoder().decode(head.subarray(0, 16)) === "SQLite format 3\0";
   const view = new DataView(head.buffer);
-  if (!isDatabase || view.getUint32(68) !== APPLICATION_ID) {
-    throw new StoreError("foreign", `Cannot open store "${path}": it is not a store of tunlog`);
+  if (!isDatabase || view.getUint32(68) !== APPLICATION_ID) throw foreign(path);
+}
+
+/**
+ * The same for a reader, by SQLite. A reader may stand beside the writer in one process, where nobody may open and close the
+ * file by himself: with any close the kernel takes back all locks of the process on that file (fcntl(2)), the writer's
+ * too, and the next program that opened the store and closed it would remove the log that the writer still writes to
+ * (https://www.sqlite.org/howtocorrupt.html §2.2).
+ */
+function refuseForeignConnection(database: DatabaseSync, path: string): void {
+  let id: unknown;
+  try {
+    id = database.prepare("PRAGMA application_id").get()!.application_id;
+  } catch (error) {
+    if (!/not a database/.test(String(error))) throw error;
   }
+  if (id !== APPLICATION_ID) throw foreign(path);
+}
+
+function foreign(path: string): StoreError {
+  return new StoreError("foreign", `Cannot open store "${path}": it is not a store of tunlog`);
 }
 
 /** Makes an empty store beside its place and moves it there. */
@@ -211,7 +230,8 @@ export function lockStore(path: string): StoreLock {
   const action = `open store "${path}"`;
   let database: DatabaseSync | null = null;
   try {
-    closeSync(openSync(`${path}.lock`, "a", 0o600));
+    // Not where it is there: the close would take the lock from a writer in this process.
+    if (!existsSync(`${path}.lock`)) closeSync(openSync(`${path}.lock`, "a", 0o600));
     database = new DatabaseSync(`${path}.lock`);
     database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {
