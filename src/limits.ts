@@ -347,6 +347,8 @@ export const QUERY_MS_DEFAULT = 10_000;
 export const QUERY_MS_MAX = 60_000;
 /** How much longer a worker may take than its query before it is taken for stuck and replaced. */
 export const QUERY_GRACE_MS = 5_000;
+/** How long a worker may take to load the program and open the store: seconds on a cold and busy machine. */
+export const QUERY_OPEN_MS = 60_000;
 /** Queries that wait; beyond, they are put off at once, for whoever waits so long has gone. */
 export const QUERIES_WAITING_MAX = 64;
 /** How often a worker may fail within a minute before it is given up for the rest of it. */

@@ -5,7 +5,12 @@
  * questions before it take: 503 if the queue is full, the thread died or cannot open the store; 504 if it hung. A question
  * whose client went is taken out of the queue, or called off if it is under way. Nothing here waits for the thread.
  */
-import { QUERIES_WAITING_MAX, QUERY_GRACE_MS, QUERY_WORKER_FAILURES_MAX } from "../../limits.ts";
+import {
+  QUERIES_WAITING_MAX,
+  QUERY_GRACE_MS,
+  QUERY_OPEN_MS,
+  QUERY_WORKER_FAILURES_MAX,
+} from "../../limits.ts";
 import type { ClockPort, TimerPort } from "../../ports.ts";
 import { type Answer, problem } from "./answer.ts";
 import type { Question } from "./question.ts";
@@ -144,7 +149,7 @@ export class QueryService {
     // Reports of a thread that was given up may still be on their way.
     thread.onReport((report) => thread === this.#thread && this.#hear(report));
     thread.onError((message) => thread === this.#thread && this.#lose(message, 503));
-    this.#watch(QUERY_GRACE_MS);
+    this.#watch(QUERY_OPEN_MS);
     thread.post({ type: "open", path: this.#options.path, cancelled: this.#cancelled });
     return true;
   }
