@@ -25,16 +25,21 @@ export function completenessLine(answer: Members, times: TimeWriter): Completene
     ...(gaps > 0 ? [`${gaps} ${gaps === 1 ? "gap" : "gaps"} declared`] : []),
     ...(missing > 0 ? [`${missing} ${missing === 1 ? "entry" : "entries"} missing`] : []),
   ];
+  const keptFrom = completeness.has("keptFrom")
+    ? [`no longer kept up to ${times.whole(completeness.text("keptFrom"))}`]
+    : [];
   const worst = nodesText(completeness, times);
   const parts = [
     share === null ? "Completeness is not known" : `Complete: ${percentText(share)}`,
+    ...keptFrom,
     ...losses,
     ...(worst === "" ? [] : [worst]),
     ...(cut.length === 0 ? [] : [`cut off: ${printable(cut.join(", "))}`]),
   ];
   return {
     text: parts.join("; "),
-    isLost: (share !== null && share < 1) || losses.length > 0 || cut.length > 0,
+    isLost: (share !== null && share < 1) || losses.length > 0 || keptFrom.length > 0 ||
+      cut.length > 0,
   };
 }
 

@@ -38,6 +38,8 @@ const SUMS: Schema = object(
 const ANY: Schema = {};
 const TRUNCATED = orNull(list(TEXT));
 const RANGE = object({ from: TIME, to: TIME });
+/** What the reader of an answer should know, in words. */
+const NOTES = list(TEXT);
 
 /** Counters of a difference may be below zero. */
 const DIFFERENCE: Schema = { type: "object", additionalProperties: { type: "object" } };
@@ -56,6 +58,11 @@ const COMPLETENESS = object({
   nodesIncomplete: INTEGER,
   gaps: INTEGER,
   missing: INTEGER,
+  "keptFrom?": {
+    ...TIME,
+    description: "Rows up to then are no longer kept, and count as not complete. " +
+      "Absent: all of the range is kept, or no rows were read",
+  },
 });
 
 const FLOW = object({
@@ -101,19 +108,26 @@ export const REFUSAL = object({ error: TEXT });
 export const FLOWS = object({
   range: RANGE,
   tier: TEXT,
+  notes: NOTES,
   flows: list(FLOW),
   next: orNull(TEXT),
   ...READ,
 });
 
-export const CONNECTION = object({ range: RANGE, tier: TEXT, flows: list(FLOW), ...READ });
+export const CONNECTION = object({
+  range: RANGE,
+  tier: TEXT,
+  notes: NOTES,
+  flows: list(FLOW),
+  ...READ,
+});
 
 const RATE = orNull(NUMBER);
 
 export const TOP = object({
   range: RANGE,
   tier: TEXT,
-  notes: list(TEXT),
+  notes: NOTES,
   groups: list(object({
     ...dimensions,
     ...counters,
@@ -136,7 +150,7 @@ const lines = Object.fromEntries(COUNTERS.map((name) => [name, list(orNull(COUNT
 export const SERIES = object({
   range: RANGE,
   tier: TEXT,
-  notes: list(TEXT),
+  notes: NOTES,
   stepMs: INTEGER,
   starts: list(TIME),
   shares: list(orNull(NUMBER)),
@@ -238,6 +252,7 @@ const verdict = {
 export const RECONCILE = object({
   range: RANGE,
   tier: TEXT,
+  notes: NOTES,
   skewMs: INTEGER,
   transitMs: INTEGER,
   pairs: list(object({
@@ -272,6 +287,7 @@ const NODE = orNull(
 
 export const EXPLAIN = object({
   range: RANGE,
+  notes: NOTES,
   classes: list(object({
     class: TEXT,
     list: TEXT,

@@ -47,13 +47,16 @@ export class Answerer {
       isCancelled,
     });
     try {
-      if (question.kind === "live") {
-        return { status: 200, text: liveText(this.#book.context(guard), question) };
-      }
-      return { status: 200, text: writeJson(this.#value(question, guard)) };
+      // One state for all of an answer: what its plan takes for kept is there when it is read.
+      return this.#reader.atOnce(() => ({ status: 200, text: this.#text(question, guard) }));
     } catch (error) {
       return failure(error);
     }
+  }
+
+  #text(question: Question, guard: QueryGuard): string {
+    if (question.kind === "live") return liveText(this.#book.context(guard), question);
+    return writeJson(this.#value(question, guard));
   }
 
   #value(question: Exclude<Question, LiveQuestion>, guard: QueryGuard): Json {

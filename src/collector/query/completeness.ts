@@ -15,6 +15,7 @@
  * is the part of the range between its first vouched moment and COMPLETE_LAG_MS before now, for what was counted since may
  * still be on its way; of each silent stretch only the first SILENT_COUNTED_MS count, so that a node that died lowers the
  * share while it is news and not for ever. Nodes that are silent at the range's end are named whatever their share.
+ * What retention has removed of an answer's rows is expected, but no longer complete: `removed`.
  * Where nothing is expected the share is null: then nothing is known at all, and 0 or 1 would both claim something.
  */
 import { parseExactJson, parseReport, type Report } from "../../netlog/mod.ts";
@@ -56,6 +57,8 @@ export interface Timeline {
 /** Time by state, in ms; `expectedMs` as in the file header. */
 export interface ShareTimes {
   readonly completeMs: number;
+  /** Was complete, but the rows that would be read are no longer kept. */
+  readonly removedMs: number;
   readonly gapMs: number;
   readonly missingMs: number;
   readonly silentMs: number;
@@ -80,8 +83,16 @@ export class Completeness {
     return this.#timelines.get(stream) ?? timelineOf(stream, [], []);
   }
 
-  /** Time by state of one stream in a range. */
-  times(stream: number, range: Interval, nowMs: number): ShareTimes {
+  /**
+   * Time by state of one stream in a range.
+   * @param keptFromMs From when on rows are kept. Absent: no rows are read.
+   */
+  times(
+    stream: number,
+    range: Interval,
+    nowMs: number,
+    keptFromMs: number = -Infinity,
+  ): ShareTimes {
     const { intervals, vouched } = this.timeline(stream);
     const firstMs = vouched[0]?.fromMs;
     const fromMs = Math.max(range.fromMs, firstMs ?? Infinity);
@@ -89,9 +100,13 @@ export class Completeness {
     if (!(fromMs < toMs)) return NO_TIMES;
     const span = { fromMs, toMs };
     const of = (state: keyof typeof intervals) => lengthMs(within(intervals[state], span));
-    const times = { completeMs: of("complete"), gapMs: of("gap"), missingMs: of("missing") };
+    const knownMs = of("complete");
+    const kept = { fromMs: Math.max(fromMs, keptFromMs), toMs };
+    const completeMs = Math.min(knownMs, lengthMs(within(intervals.complete, kept)));
+    const removedMs = knownMs - completeMs;
+    const times = { completeMs, removedMs, gapMs: of("gap"), missingMs: of("missing") };
     const silentMs = lengthMs(within(countedSilence(vouched, nowMs), span));
-    const expectedMs = times.completeMs + times.gapMs + times.missingMs + silentMs;
+    const expectedMs = knownMs + times.gapMs + times.missingMs + silentMs;
     return { ...times, silentMs, expectedMs };
   }
 
@@ -106,8 +121,10 @@ export class Completeness {
   }
 }
 
-const NO_TIMES: ShareTimes = {
+/** No time at all. */
+export const NO_TIMES: ShareTimes = {
   completeMs: 0,
+  removedMs: 0,
   gapMs: 0,
   missingMs: 0,
   silentMs: 0,
@@ -118,6 +135,7 @@ const NO_TIMES: ShareTimes = {
 export function addTimes(a: ShareTimes, b: ShareTimes): ShareTimes {
   return {
     completeMs: a.completeMs + b.completeMs,
+    removedMs: a.removedMs + b.removedMs,
     gapMs: a.gapMs + b.gapMs,
     missingMs: a.missingMs + b.missingMs,
     silentMs: a.silentMs + b.silentMs,

@@ -5,10 +5,11 @@
  * processes is kept for BOOK_MS at least, for pages ask many questions at once.
  */
 import type { Filter } from "../filter/mod.ts";
-import type { ProcessState, StoreReader, Stream } from "../store.ts";
+import type { KeptSince, ProcessState, StoreReader, Stream } from "../store.ts";
 import {
   addTimes,
   Completeness,
+  NO_TIMES,
   readCompleteness,
   shareOf,
   type ShareTimes,
@@ -34,6 +35,7 @@ export interface QueryContext {
   readonly nodes: NodeBook;
   readonly processes: readonly ProcessState[];
   readonly completeness: Completeness;
+  readonly kept: KeptSince;
   readonly guard: QueryGuard;
 }
 
@@ -65,7 +67,7 @@ export class ContextBook {
       const endMs = this.#monotonicMs();
       this.#dueMs = endMs + Math.max(BOOK_MS, (endMs - startMs) * BOOK_COSTS);
     }
-    return { reader: this.#reader, guard, streams, ...this.#kept };
+    return { reader: this.#reader, guard, streams, kept: this.#reader.keptSince(), ...this.#kept };
   }
 }
 
@@ -120,21 +122,47 @@ function allowedStreams(filter: Filter, nodes: NodeBook): ((stream: number) => b
   }
 }
 
-/** How complete an answer is: see completeness.ts. */
+/** From when on a stream's rows are kept, of a tier that is kept from `fromMs` on. */
+export function keptFromMs({ kept }: QueryContext, stream: number, fromMs: number): number {
+  return Math.max(fromMs, kept.orphans.get(stream) ?? -Infinity);
+}
+
+/** Says whose rows were removed within a range while nobody had adopted them. */
+export function orphanNotes(
+  { kept, nodes }: QueryContext,
+  streams: readonly number[],
+  { fromMs }: Range,
+): string[] {
+  const lost = streams.filter((stream) => (kept.orphans.get(stream) ?? fromMs) > fromMs);
+  const shown = lost.slice(0, WORST_NODES).map((stream) =>
+    `${nodes.streamLabel(stream)} up to ${timeJson(kept.orphans.get(stream)!)}`
+  );
+  if (lost.length > shown.length) shown.push(`${lost.length - shown.length} more`);
+  return lost.length === 0
+    ? []
+    : [`Removed before somebody adopted the log it stood in: rows of ${shown.join(", ")}`];
+}
+
+/**
+ * How complete an answer is: see completeness.ts.
+ * @param rows What of the range is kept of the rows that are read. Absent: none are.
+ */
 export function completenessJson(
   context: QueryContext,
   streams: readonly number[],
   range: Range,
   nowMs: number,
+  rows?: Range,
 ): Json {
   const { completeness, nodes } = context;
-  let sum: ShareTimes = { completeMs: 0, gapMs: 0, missingMs: 0, silentMs: 0, expectedMs: 0 };
+  let sum = NO_TIMES;
   let gaps = 0;
   let missing = 0;
   const parts: { stream: number; share: number; times: ShareTimes; isSilent: boolean }[] = [];
   for (const stream of streams) {
     context.guard.check();
-    const times = completeness.times(stream, range, nowMs);
+    const fromMs = rows === undefined ? undefined : keptFromMs(context, stream, rows.fromMs);
+    const times = completeness.times(stream, range, nowMs, fromMs);
     sum = addTimes(sum, times);
     const timeline = completeness.timeline(stream);
     const touches = (fromMs: number, toMs: number) => toMs > range.fromMs && fromMs <= range.toMs;
@@ -146,7 +174,8 @@ export function completenessJson(
     }
     const lastMs = completeness.lastWordMs(stream);
     const isSilent = lastMs !== null && lastMs < Math.min(range.toMs, nowMs) - SILENT_NAMED_MS;
-    const share = shareOf(times);
+    // What retention has removed is no failing of the node.
+    const share = shareOf({ ...times, completeMs: times.completeMs + times.removedMs });
     if ((share !== null && share < 1) || isSilent) {
       parts.push({ stream, share: share ?? 1, times, isSilent });
     }
@@ -166,6 +195,7 @@ export function completenessJson(
     nodesIncomplete: parts.length,
     gaps,
     missing,
+    ...(rows !== undefined && rows.fromMs > range.fromMs && { keptFrom: timeJson(rows.fromMs) }),
   };
 }
 

@@ -9,7 +9,13 @@
  */
 import { QUERY_CELLS_MAX, QUERY_GROUPS_MAX } from "../../limits.ts";
 import { needs } from "../filter/mod.ts";
-import { completenessJson, type QueryContext, selectionOf, streamsOf } from "./context.ts";
+import {
+  completenessJson,
+  orphanNotes,
+  type QueryContext,
+  selectionOf,
+  streamsOf,
+} from "./context.ts";
 import { KeyWriter } from "./dimensions.ts";
 import { type CounterValues, ExactSums, lessValues, NO_VALUES } from "./exact_sums.ts";
 import { firstInOrder, GroupTable, KeyTable } from "./group_table.ts";
@@ -29,10 +35,13 @@ export function answerTop(context: QueryContext, question: TopQuestion): Json {
     range: question.range,
     needs: needs(question.filter),
     dimensions: question.by,
-    tier: question.hasRates && question.tier === "auto" ? rateTier(question) : question.tier,
+    tier: question.tier,
     stepMs: 0,
     needsRows: question.hasFlows || question.order === "rows" || question.hasRates,
+    hasRates: question.hasRates,
+    kept: context.kept,
   });
+  const streams = streamsOf(context, question);
   const selection = selectionOf(context, question);
   const keys = new KeyWriter(question.by, context.reader, context.nodes, question);
   const table = new GroupTable(question.by.length, QUERY_GROUPS_MAX);
@@ -50,11 +59,11 @@ export function answerTop(context: QueryContext, question: TopQuestion): Json {
   const top = firstInOrder(groupCount, question.limit, orderOf(table, question.order));
   const rates = question.hasRates ? ratesOf(context, question, plan, table, keys, top) : null;
   const isWhole = question.by.includes("host") ? null : shownValues(table, top);
-  const lengthMs = plan.range.toMs - plan.range.fromMs;
+  const lengthMs = plan.kept.toMs - plan.kept.fromMs;
   return {
     range: rangeJson(plan.range),
     tier: tierName(plan),
-    notes: plan.notes,
+    notes: [...plan.notes, ...orphanNotes(context, streams, plan.range)],
     groups: top.map((group, index) => ({
       ...keys.label(table.keys.key(group)),
       ...valuesJson(table.values(group)),
@@ -75,12 +84,7 @@ export function answerTop(context: QueryContext, question: TopQuestion): Json {
       flows: flows?.isFull ?? false,
     }),
     rowsRead: context.guard.rows,
-    completeness: completenessJson(
-      context,
-      streamsOf(context, question),
-      plan.range,
-      question.nowMs,
-    ),
+    completeness: completenessJson(context, streams, plan.range, question.nowMs, plan.kept),
   };
 }
 
@@ -209,23 +213,6 @@ class FlowCounter {
 
 // ---- Rates --------------------------------------------------------------------------------------------------------
 
-/** A tier whose buckets are all of one length. */
-function rateTier({ range, by, filter }: TopQuestion): TopQuestion["tier"] {
-  const plan = planOf({
-    range,
-    needs: needs(filter),
-    dimensions: by,
-    tier: "auto",
-    stepMs: 0,
-    needsRows: true,
-  });
-  if (plan.source.tier !== "sum") return plan.source.tier;
-  return range.toMs - range.fromMs > DAYS_BY_MINUTE_MS ? "hour" : "minute";
-}
-
-/** Longest range whose rates are those of minutes. */
-const DAYS_BY_MINUTE_MS = 2 * 86_400_000;
-
 /** Bits per second over `lengthMs`. */
 export function rateOf(bytes: number, lengthMs: number): number | null {
   return lengthMs > 0 ? bytes * BITS_PER_BYTE_AND_MS / lengthMs : null;
@@ -241,8 +228,8 @@ function ratesOf(
   top: readonly number[],
 ): Record<string, Json>[] {
   const bucketMs = plan.bucketMs || RAW_BUCKET_MS;
-  const firstBucket = Math.floor(plan.range.fromMs / bucketMs);
-  const buckets = Math.ceil(plan.range.toMs / bucketMs) - firstBucket;
+  const firstBucket = Math.floor(plan.kept.fromMs / bucketMs);
+  const buckets = Math.ceil(plan.kept.toMs / bucketMs) - firstBucket;
   if (plan.source.tier === "sum") {
     throw new QuestionError('Tier "sum" has no rates: "minute" and "hour" have', "tier");
   }

@@ -17,6 +17,7 @@ import {
   connectionNumbers,
   flowJson,
   type FoundFlow,
+  windowsKept,
 } from "./flows.ts";
 import { messageOf, type QueryNode } from "./node_book.ts";
 import type { ExplainQuestion, Json } from "./question.ts";
@@ -39,8 +40,11 @@ export function answerExplain(context: QueryContext, question: ExplainQuestion):
   const other = numbers === null || peer === null
     ? null
     : otherEnd(context, numbers, peer, shown, limit);
+  const streams = [...(node?.streams ?? []), ...(peer?.streams ?? [])];
+  const { kept, notes } = windowsKept(context, streams, range);
   return {
     range: rangeJson(range),
+    notes,
     classes: classesOf(shown, messages, node, peer, connection.dst),
     node: nodeJson(node),
     peer: nodeJson(peer),
@@ -56,12 +60,7 @@ export function answerExplain(context: QueryContext, question: ExplainQuestion):
     })),
     truncated: truncated({ rows: context.guard.isFull, flows: flows.length > limit }),
     rowsRead: context.guard.rows,
-    completeness: completenessJson(
-      context,
-      [...(node?.streams ?? []), ...(peer?.streams ?? [])],
-      range,
-      nowMs,
-    ),
+    completeness: completenessJson(context, streams, range, nowMs, kept),
   };
 }
 

@@ -11,10 +11,17 @@ import { CLASS_NAMES } from "../../counters.ts";
 import { parseAddress } from "../../packet/mod.ts";
 import { ROW_FOLDED, type RowColumns } from "../rows.ts";
 import type { StoredWindow } from "../store.ts";
-import { completenessJson, type QueryContext, selectionOf, streamsOf } from "./context.ts";
+import {
+  completenessJson,
+  orphanNotes,
+  type QueryContext,
+  selectionOf,
+  streamsOf,
+} from "./context.ts";
 import { truncated } from "./engine.ts";
 import { unwrapStopped } from "./guard.ts";
 import { ceilMsOfTime, openStartMs } from "./intervals.ts";
+import { goneText, reaches } from "./plan.ts";
 import {
   type ConnectionKey,
   type ConnectionQuestion,
@@ -55,9 +62,12 @@ export function answerFlows(context: QueryContext, question: FlowsQuestion): Jso
     if (found.length > limit) break;
   }
   const page = found.slice(0, limit);
+  const streams = streamsOf(context, question);
+  const { kept, notes } = windowsKept(context, streams, range);
   return {
     range: rangeJson(range),
     tier: "raw",
+    notes,
     flows: page.map((flow) => flowJson(context, flow)),
     next: found.length > limit ? cursorOf(page[limit - 1]) : cursorOfTime(question, progress),
     truncated: truncated({
@@ -65,7 +75,24 @@ export function answerFlows(context: QueryContext, question: FlowsQuestion): Jso
       time: found.length <= limit && progress.reachedMs !== null,
     }),
     rowsRead: context.guard.rows,
-    completeness: completenessJson(context, streamsOf(context, question), range, nowMs),
+    completeness: completenessJson(context, streams, range, nowMs, kept),
+  };
+}
+
+/** What of a range windows are kept for, and what is to be said of it: for answers that are made of windows only. */
+export function windowsKept(
+  context: QueryContext,
+  streams: readonly number[],
+  range: Range,
+): { readonly kept: Range; readonly notes: readonly string[] } {
+  const { rawMs, minuteMs, hourMs } = context.kept;
+  const orphans = orphanNotes(context, streams, range);
+  if (reaches(range.fromMs, rawMs)) return { kept: range, notes: orphans };
+  const gone = goneText("raw", rawMs);
+  const hasSums = Math.min(minuteMs, hourMs) < rawMs;
+  return {
+    kept: { fromMs: Math.min(rawMs, range.toMs), toMs: range.toMs },
+    notes: [hasSums ? `${gone}: sums of that time can be asked for` : gone, ...orphans],
   };
 }
 
@@ -136,7 +163,7 @@ function matchingWindows(
   const { reader, guard } = context;
   /** Ends of windows by stream. */
   const wanted = new Map<number, Set<number>>();
-  const plan = { source: { from: "rows", tier: "raw" }, range } as const;
+  const plan = { source: { from: "rows", tier: "raw" }, kept: range } as const;
   visitSelected(reader, plan, selection, guard, ({ columns, rows, count, endMs }) => {
     for (let index = 0; index < count; index++) {
       const stream = columns.stream[rows[index]];
@@ -295,13 +322,15 @@ export function answerConnection(context: QueryContext, question: ConnectionQues
   const { range, nowMs, limit } = question;
   const numbers = connectionNumbers(context, question.connection);
   const flows = numbers === null ? [] : connectionFlows(context, numbers, range, limit + 1);
-  const node = context.nodes.find(question.connection.node);
+  const streams = context.nodes.find(question.connection.node)?.streams ?? [];
+  const { kept, notes } = windowsKept(context, streams, range);
   return {
     range: rangeJson(range),
     tier: "raw",
+    notes,
     flows: flows.slice(0, limit).map((flow) => flowJson(context, flow)),
     truncated: truncated({ rows: context.guard.isFull, flows: flows.length > limit }),
     rowsRead: context.guard.rows,
-    completeness: completenessJson(context, node?.streams ?? [], range, nowMs),
+    completeness: completenessJson(context, streams, range, nowMs, kept),
   };
 }

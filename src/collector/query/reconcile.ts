@@ -24,8 +24,15 @@
 import { CLASS } from "../../netlog/mod.ts";
 import { COMPLETE_LAG_MS, RECONCILE_FLOWS_MAX, WINDOW_S_MAX } from "../../limits.ts";
 import { ROW_FOLDED, type RowColumns } from "../rows.ts";
-import { completenessJson, type QueryContext, selectionOf, streamsOf } from "./context.ts";
+import {
+  completenessJson,
+  keptFromMs,
+  type QueryContext,
+  selectionOf,
+  streamsOf,
+} from "./context.ts";
 import { truncated } from "./engine.ts";
+import { windowsKept } from "./flows.ts";
 import { intersection, type Interval, lengthMs } from "./intervals.ts";
 import type { QueryNode } from "./node_book.ts";
 import type { Json, ReconcileQuestion } from "./question.ts";
@@ -76,7 +83,7 @@ export function answerReconcile(context: QueryContext, question: ReconcileQuesti
     fromMs: Math.floor(range.fromMs - marginMs),
     toMs: Math.ceil(range.toMs + marginMs),
   };
-  const plan = { source: { from: "rows", tier: "raw" }, range: wide } as const;
+  const plan = { source: { from: "rows", tier: "raw" }, kept: wide } as const;
   if (question.filter.kind !== "all") {
     const selection = selectionOf(context, question);
     visitSelected(context.reader, plan, selection, context.guard, (part) => books.want(part));
@@ -86,16 +93,19 @@ export function answerReconcile(context: QueryContext, question: ReconcileQuesti
   visitSelected(context.reader, plan, all, context.guard, (part) => books.add(part));
   const isCut = context.guard.isFull || books.refusedFlows > 0;
   const pairs = books.pairs().map((pair) => pairJson(context, pair, question, isCut));
+  const streams = streamsOf(context, question);
+  const { kept, notes } = windowsKept(context, streams, range);
   return {
     range: rangeJson(range),
     tier: "raw",
+    notes,
     skewMs,
     transitMs,
     pairs: pairs.map(({ json }) => json),
     alarms: pairs.reduce((sum, { alarms }) => sum + alarms, 0),
     truncated: truncated({ rows: context.guard.isFull, flows: books.refusedFlows > 0 }),
     rowsRead: context.guard.rows,
-    completeness: completenessJson(context, streamsOf(context, question), range, question.nowMs),
+    completeness: completenessJson(context, streams, range, question.nowMs, kept),
   };
 }
 
@@ -267,10 +277,10 @@ function addAt(sums: Float64Array, at: number, packets: number, bytes: number): 
 /**
  * True time in which both ends' logs are complete, whatever their clocks: what a label calls complete from a to b is so
  * for certain from a + skew to b - skew; what was sent at the end arrives `transit` later. Windows that touch a stretch
- * reach beyond it by two skews: there the logs must be complete too, for the outer sums.
+ * reach beyond it by two skews: there the logs must be complete, and their rows kept, for the outer sums too.
  */
 function stretchesOf(
-  { completeness }: QueryContext,
+  context: QueryContext,
   first: QueryNode,
   second: QueryNode,
   { range, skewMs, transitMs, nowMs }: ReconcileQuestion,
@@ -281,7 +291,11 @@ function stretchesOf(
     toMs: Math.min(range.toMs + marginMs, nowMs - COMPLETE_LAG_MS),
   };
   const complete = (node: QueryNode) =>
-    node.streams.map((stream) => completeness.complete(stream, reach))
+    node.streams.map((stream) => {
+      const rowsMs = keptFromMs(context, stream, context.kept.rawMs || -Infinity);
+      const fromMs = Math.max(reach.fromMs, rowsMs);
+      return context.completeness.complete(stream, { ...reach, fromMs });
+    })
       .reduce((all, next) => union(all, next), []);
   return intersection(complete(first), complete(second)).map(({ fromMs, toMs }) => ({
     fromMs: Math.max(range.fromMs, fromMs + marginMs),

@@ -75,10 +75,10 @@ function maskOf(numbers: readonly number[]): Uint8Array {
   return mask;
 }
 
-/** Calls `visit` for all parts of a plan that have matching rows; ends early where the guard says so. */
+/** Calls `visit` for all parts of what of a plan is kept that have matching rows; ends early where the guard says so. */
 export function visitSelected(
   reader: StoreReader,
-  plan: Pick<Plan, "source" | "range">,
+  plan: Pick<Plan, "source" | "kept">,
   selection: Selection,
   guard: QueryGuard,
   visit: (part: SelectedPart) => void,
@@ -89,10 +89,10 @@ export function visitSelected(
       const selected = selection.select(part);
       if (selected.count > 0) visit(selected);
     };
-    const { range, source } = plan;
+    const { kept, source } = plan;
     guard.check();
-    if (source.from === "rows") reader.scan({ ...range, tier: source.tier }, take);
-    else visitTotals(reader, source, range, selection, take);
+    if (source.from === "rows") reader.scan({ ...kept, tier: source.tier }, take);
+    else visitTotals(reader, source, kept, selection, take);
   });
 }
 

@@ -2,14 +2,21 @@
  * Sums over time: lines by one dimension, the greatest `limit` of them and the rest, in contiguous buckets.
  *
  * In: a question. Out: for each line and bucket exact sums; 0 where nothing happened, null where nothing is known: no
- * stream of the question vouches for any part of the bucket (completeness.ts). `shares` says how much of each bucket is.
+ * stream of the question vouches for any part of the bucket (completeness.ts), or its rows are no longer kept. `shares` says how much of each bucket is.
  */
 import { CLASS_NAMES } from "../../counters.ts";
 import { QUERY_CELLS_MAX, QUERY_GROUPS_MAX, SERIES_BUCKETS_MAX } from "../../limits.ts";
 import { needs } from "../filter/mod.ts";
 import { COUNTERS } from "../rows.ts";
 import { addTimes, shareOf, type ShareTimes } from "./completeness.ts";
-import { completenessJson, type QueryContext, selectionOf, streamsOf } from "./context.ts";
+import {
+  completenessJson,
+  keptFromMs,
+  orphanNotes,
+  type QueryContext,
+  selectionOf,
+  streamsOf,
+} from "./context.ts";
 import { KeyWriter } from "./dimensions.ts";
 import { orderOf, tierName, truncated } from "./engine.ts";
 import { type CounterValues, ExactSums } from "./exact_sums.ts";
@@ -28,42 +35,30 @@ const BUCKETS_WANTED = 400;
 const ROLLED_SPAN_MS = 3_600_000;
 const ROLLED_STEP_MS_MIN = 60_000;
 
+/** Least steps that are tried where a lesser one is no longer kept: of what minutes tell, and of what hours do. */
+const KEPT_STEPS_MS_MIN = [60_000, 3_600_000];
+
 /** The step of a series whose question leaves it open. */
-export function stepBySpan({ fromMs, toMs }: Range): number {
+export function stepBySpan({ fromMs, toMs }: Range, stepMsMin = 0): number {
   const span = toMs - fromMs;
-  const leastMs = span >= ROLLED_SPAN_MS ? ROLLED_STEP_MS_MIN : 0;
+  const leastMs = Math.max(stepMsMin, span >= ROLLED_SPAN_MS ? ROLLED_STEP_MS_MIN : 0);
   return STEPS_MS.find((stepMs) => stepMs >= leastMs && span / stepMs <= BUCKETS_WANTED) ??
     STEPS_MS.at(-1)!;
 }
 
 /** Answers a question for a series. */
 export function answerSeries(context: QueryContext, question: SeriesQuestion): Json {
-  const stepMs = question.stepMs || stepBySpan(question.range);
-  const buckets = (question.range.toMs - question.range.fromMs) / stepMs;
-  if (buckets > SERIES_BUCKETS_MAX) {
-    throw new QuestionError(
-      `A step of ${stepMs} ms makes more than ${SERIES_BUCKETS_MAX} buckets`,
-      "step",
-    );
-  }
-  const plan = planOf({
-    range: question.range,
-    needs: needs(question.filter),
-    dimensions: [question.by],
-    tier: question.tier,
-    stepMs,
-    needsRows: question.order === "rows",
-  });
+  const { plan, stepMs, notes } = planOfSeries(context, question);
   const keys = new KeyWriter([question.by], context.reader, context.nodes, question);
   const lines = linesOf(context, question, plan, keys);
   const grid = new Grid(plan.range, stepMs, lines.words.length);
   fill(context, question, plan, keys, lines, grid);
   const streams = streamsOf(context, question);
-  const shares = bucketShares(context, streams, grid, stepMs, question.nowMs);
+  const shares = bucketShares(context, streams, grid, stepMs, question.nowMs, plan.kept);
   return {
     range: rangeJson(plan.range),
     tier: tierName(plan),
-    notes: plan.notes,
+    notes: [...notes, ...plan.notes, ...orphanNotes(context, streams, plan.range)],
     stepMs,
     starts: shares.map((_share, bucket) => timeJson(plan.range.fromMs + bucket * stepMs)),
     shares,
@@ -75,8 +70,44 @@ export function answerSeries(context: QueryContext, question: SeriesQuestion): J
     lineCount: lines.count,
     truncated: truncated({ rows: context.guard.isFull, groups: lines.isFull }),
     rowsRead: context.guard.rows,
-    completeness: completenessJson(context, streams, plan.range, question.nowMs),
+    completeness: completenessJson(context, streams, plan.range, question.nowMs, plan.kept),
   };
+}
+
+/** A plan with its step: the question's, or the least by span that is kept for all of the range. */
+function planOfSeries(
+  { kept }: QueryContext,
+  question: SeriesQuestion,
+): { readonly plan: Plan; readonly stepMs: number; readonly notes: readonly string[] } {
+  const { range, filter, by, tier, order } = question;
+  const spanMs = range.toMs - range.fromMs;
+  const plannedBy = (stepMs: number) => {
+    if (spanMs / stepMs > SERIES_BUCKETS_MAX) {
+      throw new QuestionError(
+        `A step of ${stepMs} ms makes more than ${SERIES_BUCKETS_MAX} buckets`,
+        "step",
+      );
+    }
+    const needsRows = order === "rows";
+    const wish = { range, needs: needs(filter), dimensions: [by], tier, stepMs, needsRows, kept };
+    return { plan: planOf({ ...wish, hasRates: false }), stepMs };
+  };
+  const first = plannedBy(question.stepMs || stepBySpan(range));
+  if (question.stepMs > 0 || tier !== "auto") return { ...first, notes: [] };
+  let best = first;
+  for (const stepMsMin of KEPT_STEPS_MS_MIN) {
+    if (lostMs(best.plan) === 0) break;
+    const next = plannedBy(stepBySpan(range, stepMsMin));
+    if (lostMs(next.plan) < lostMs(best.plan)) best = next;
+  }
+  const words = `Steps of ${first.stepMs / 1_000} s are no longer kept for all of the range`;
+  const notes = best === first ? [] : [`${words}: they are of ${best.stepMs / 1_000} s instead`];
+  return { ...best, notes };
+}
+
+/** Time of a plan's range that is no longer kept. */
+function lostMs({ range, kept }: Plan): number {
+  return kept.fromMs - range.fromMs;
 }
 
 /** Which lines there are. */
@@ -196,6 +227,7 @@ function bucketShares(
   grid: Grid,
   stepMs: number,
   nowMs: number,
+  kept: Range,
 ): (number | null)[] {
   const { completeness, guard } = context;
   return Array.from({ length: grid.buckets }, (_value, bucket) => {
@@ -203,7 +235,8 @@ function bucketShares(
     const fromMs = grid.range.fromMs + bucket * stepMs;
     let sum: ShareTimes | null = null;
     for (const stream of streams) {
-      const times = completeness.times(stream, { fromMs, toMs: fromMs + stepMs }, nowMs);
+      const rowsMs = keptFromMs(context, stream, kept.fromMs);
+      const times = completeness.times(stream, { fromMs, toMs: fromMs + stepMs }, nowMs, rowsMs);
       sum = sum === null ? times : addTimes(sum, times);
     }
     return sum === null ? null : shareOf(sum);
