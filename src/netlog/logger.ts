@@ -34,7 +34,7 @@ export interface LoggedWindow {
 
 /** All that a logger has logged since it was started. */
 export interface LoggerTotals {
-  /** Start of the first window and inclusive end of the last; equal before there was any. */
+  /** Start of the first window with traffic, and inclusive end of the last window taken; equal before there was any. */
   readonly startNs: bigint;
   readonly endNs: bigint;
   readonly windows: number;
@@ -286,8 +286,10 @@ class Run {
     ]);
     const messages = this.#parts.encode(labels, this.#startOfWindowBefore(labels));
     this.#previous = labels;
+    if (messages.length > 0) this.#count(labels, messages);
+    // An idle window is known to be idle: a report vouches for it, above all for the one before a shutdown.
+    if (this.#windows > 0) this.#endNs = labels.endNs;
     if (messages.length === 0) return;
-    this.#count(labels, messages);
     this.#sink.write({ startNs: labels.startNs, endNs: labels.endNs, messages });
     this.#planReport();
   }
@@ -300,9 +302,8 @@ class Run {
       : Math.max(this.#startNowMs, startNowMs - this.#parts.periodMs);
   }
 
-  #count({ startNs, endNs }: WindowLabels, messages: readonly EncodedMessage[]): void {
+  #count({ startNs }: WindowLabels, messages: readonly EncodedMessage[]): void {
     if (this.#windows === 0) this.#startNs = startNs;
-    this.#endNs = endNs;
     this.#windows++;
     this.#messages += messages.length;
     for (const { totals } of messages) this.#byClass.addTotals(totals);

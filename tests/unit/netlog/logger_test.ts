@@ -714,6 +714,17 @@ test("Logger reports a minute after the first window, and at the end", async () 
   assert.equal(lab.sink.reports.length, 3);
 });
 
+test("Logger's last report vouches for the idle time before the shutdown", async () => {
+  const lab = new LoggerLab();
+  const tun = new TellingDevice();
+  await lab.start(tun);
+  tun.count(PACKET);
+  await lab.advance(20_000);
+  await lab.logger.shutdown();
+  // Else a reader would take the 15 s for silence of a node that nobody heard of.
+  assert.equal(lab.sink.reports.at(-1)!.totals.endNs, ns(20_000));
+});
+
 test("Logger reports every minute under traffic", async () => {
   const lab = new LoggerLab();
   const tun = new FakeDevice();
