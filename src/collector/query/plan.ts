@@ -158,7 +158,7 @@ function keptSinceMs({ rawMs, minuteMs, hourMs }: KeptSince, tier: Tier, range: 
   if (tier === "hour") return ceilTo(hourMs, HOUR_MS);
   const lastMs = Math.floor(range.toMs / HOUR_MS) * HOUR_MS;
   const isEdgeKept = lastMs === range.toMs || reaches(lastMs, minuteMs);
-  const isWhole = range.fromMs % HOUR_MS === 0 && lastMs > range.fromMs;
+  const isWhole = range.fromMs % HOUR_MS === 0;
   const edgeMs = isWhole && isEdgeKept ? 0 : ceilTo(minuteMs, MINUTE_MS);
   return Math.max(edgeMs, ceilTo(hourMs, HOUR_MS));
 }

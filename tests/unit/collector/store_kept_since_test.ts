@@ -124,6 +124,8 @@ test(
     s.store.commit(
       makeBatch(s.store, START_MS, [message(orphan, 1, START_MS), message(other, 1, START_MS - 9)]),
     );
+    // Older, but it goes after the other.
+    s.store.commit(makeBatch(s.store, START_MS, [message(orphan, 3, START_MS - 5_000)]));
     s.store.commit(makeBatch(s.store, later, [message(orphan, 2, later)]));
     s.settle(later);
     assert.equal(s.reader.keptSince().orphans.size, 0);
