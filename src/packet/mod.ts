@@ -8,6 +8,8 @@
 export * from "./address.ts";
 export * from "./batch.ts";
 export { type CapturedPacket, CaptureReader } from "./capture.ts";
+export { type BufferSums, createSums } from "./checksum.ts";
+export { wasmMemory } from "./checksum_wasm.ts";
 export { Coalescer, type CoalescerOptions } from "./coalesce.ts";
 export { CutPacketDecoder } from "./cut_packet.ts";
 export * from "./decode.ts";
