@@ -338,7 +338,7 @@ test("DataPlane asks nobody for a cookie because of initiations with a wrong mac
   }
   stranger.inject(packet("10.0.0.1", "10.0.0.2", 60));
   stranger.dataPlane.step(0);
-  run(20);
+  run(50);
   assert.equal(b.counters.value("inMacInvalid").packets, 256);
   assert.equal(b.counters.value("inCookieRequired").packets, 0);
   assert.equal(b.counters.value("inUnknownPeer").packets, 1);
