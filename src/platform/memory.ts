@@ -71,7 +71,7 @@ export class MemoryTun implements TunPort {
    * Puts a copy of one packet where read() finds it. @param header Its virtio header; absent = all zero.
    * @throws {RangeError} If it is longer than a kernel would ever hand over.
    */
-  inject(packet: Uint8Array, header = new Uint8Array(VIRTIO_HEADER_BYTES)): void {
+  inject(packet: Uint8Array, header: Uint8Array = new Uint8Array(VIRTIO_HEADER_BYTES)): void {
     if (packet.length > TUN_READ_BYTES) {
       throw new RangeError(`Cannot inject ${packet.length} bytes: at most ${TUN_READ_BYTES} fit`);
     }

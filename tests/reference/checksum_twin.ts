@@ -39,7 +39,10 @@ export function setTransportChecksum(
   const field = proto === 6 ? 16 : 6;
   transport.fill(0, field, field + 2);
   const pseudo = pseudoHeaderTwin(packet, proto, transport.length);
-  let checksum = partial ? sumTwin(pseudo) : 0xffff - sumTwin([...pseudo, ...transport]);
+  const whole = new Uint8Array(pseudo.length + transport.length);
+  whole.set(pseudo);
+  whole.set(transport, pseudo.length);
+  let checksum = partial ? sumTwin(pseudo) : 0xffff - sumTwin(whole);
   if (!partial && proto === 17 && checksum === 0) checksum = 0xffff;
   transport.set([checksum >>> 8, checksum & 0xff], field);
 }

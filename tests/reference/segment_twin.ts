@@ -23,7 +23,9 @@ export function segmentTwin(
     slices.push(payload.subarray(at, at + segmentBytes));
   }
   return slices.map((slice, index) => {
-    const bytes = Uint8Array.from([...packet.subarray(0, header), ...slice]);
+    const bytes = new Uint8Array(header + slice.length);
+    bytes.set(packet.subarray(0, header));
+    bytes.set(slice, header);
     const view = new DataView(bytes.buffer);
     if (bytes[0] >>> 4 === 4) {
       view.setUint16(2, bytes.length);

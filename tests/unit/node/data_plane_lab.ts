@@ -116,15 +116,19 @@ export class End {
     );
   }
 
-  inject(packet: Uint8Array): void {
-    this.injected.packets++;
-    this.injected.bytes += packet.length;
-    this.tun.inject(packet);
+  /** Puts a packet at the TUN device. @param wire Packets that it stands for, iff it is a super-packet. */
+  inject(packet: Uint8Array, header?: Uint8Array, wire: readonly Uint8Array[] = [packet]): void {
+    for (const one of wire) {
+      this.injected.packets++;
+      this.injected.bytes += one.length;
+    }
+    this.tun.inject(packet, header);
   }
 
   /** Sums over the rows of the bank that is taken now. */
   rowSums(reader: FlowReader) {
     const sums = { txPackets: 0, txBytes: 0, rxPackets: 0, rxBytes: 0, folded: 0 };
+    const rows: string[] = [];
     reader.flip();
     this.dataPlane.step(0);
     assert.ok(reader.acknowledged());
@@ -134,9 +138,10 @@ export class End {
       sums.rxPackets += row.rxPackets;
       sums.rxBytes += row.rxBytes;
       if (row.folded) sums.folded++;
+      rows.push(JSON.stringify(row, (_, value) => ArrayBuffer.isView(value) ? `${value}` : value));
     });
     reader.clear();
-    return sums;
+    return { ...sums, rows: rows.sort() };
   }
 }
 
@@ -208,8 +213,8 @@ export function packet(src: string, dst: string, bytes: number, ports = [1000, 5
   return output;
 }
 
-/** The equations of counters.ts, in packets and bytes. @returns Rows that stood for several flows. */
-export function assertConserved(end: End): number {
+/** The equations of counters.ts, in packets and bytes. @returns The flow rows as text, and how many were folded. */
+export function assertConserved(end: End): { rows: readonly string[]; folded: number } {
   const counts = end.counters.values();
   const drops = (direction: "out" | "in", unit: "packets" | "bytes") =>
     COUNTER_NAMES.filter((name) => COUNTER_INFO[name].kind === "drop" && name.startsWith(direction))
@@ -234,5 +239,5 @@ export function assertConserved(end: End): number {
       counts.udpReceived[unit],
     );
   }
-  return flows.folded;
+  return { rows: flows.rows, folded: flows.folded };
 }

@@ -213,7 +213,7 @@ test("DataPlane conserves every packet over faulty networks", () => {
       }
       delivered += got.length;
     }
-    folded += assertConserved(a) + assertConserved(b);
+    folded += assertConserved(a).folded + assertConserved(b).folded;
   }
   assert.ok(delivered > seeds * 300, `only ${delivered} packets got through`);
   assert.ok(folded > 0, "the table never overflowed: the test is too small");
