@@ -61,7 +61,7 @@ export function sumBytes(view: DataView, offset: number, length: number): number
   }
   for (const last = end - 2; at <= last; at += 2) low = (low + view.getUint16(at)) | 0;
   if (at < end) low = (low + (view.getUint8(at) << 8)) | 0;
-  return fold(fold(high) + fold(low));
+  return fold(high + low);
 }
 
 /** Makes a sum of up to 2^32 - 1 16 bits long. */

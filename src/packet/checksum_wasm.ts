@@ -171,12 +171,12 @@ const ADD_TO_SUM = [...get(LOCAL.SUM), ...I32_ADD, ...set(LOCAL.SUM)];
 
 /** Sums little-endian words, as the machine loads them, and swaps the sum's bytes in the end (RFC 1071 §2 (B)). */
 function sumFunction(copying: boolean): number[] {
+  // All words of SUM_BYTES_MAX together stay below 2^32.
   const lane = (index: number) => [
     ...get(LOCAL.EVEN),
     ...I32X4_EXTRACT_LANE,
     index,
     ...ADD_TO_SUM,
-    // A lane is at most 2^31 / 4 (SUM_BYTES_MAX): four of them fit, and what follows is short.
   ];
   const code = [
     ...[...get(LOCAL.AT), ...get(LOCAL.LENGTH), ...I32_ADD, ...set(LOCAL.END)],
@@ -190,7 +190,6 @@ function sumFunction(copying: boolean): number[] {
     ...whileRoom(16, copying, addVector(0, LOCAL.EVEN, copying)),
     ...[...get(LOCAL.EVEN), ...get(LOCAL.ODD), ...I32X4_ADD, ...set(LOCAL.EVEN)],
     ...[0, 1, 2, 3].flatMap(lane),
-    ...FOLD,
     ...whileRoom(2, copying, [
       ...take(I32_LOAD16_U, copying ? I32_STORE16 : null, LOCAL.WORD, 0),
       ...ADD_TO_SUM,

@@ -85,6 +85,22 @@ test("BufferSums.sum() holds the carries of the longest range", () => {
   }
 });
 
+test("BufferSums.sum() ends around the carry of a carry", () => {
+  const carry = [0xff, 0xff, 1, 0];
+  const ranges = [
+    [0xff, 0xff, ...carry],
+    [0xff, 0xff, ...new Array<number>(14).fill(0), ...carry],
+    [0xff, 0xff, ...new Array<number>(62).fill(0), ...carry],
+  ];
+  for (const { sums, bytes } of SUMS) {
+    for (const range of ranges) {
+      bytes.set(range);
+      assert.equal(sumTwin(range), 0x100);
+      assert.equal(sums.sum(0, range.length), 0x100, sums.name);
+    }
+  }
+});
+
 test("ScriptSums throws where DataView does: outside of the buffer", () => {
   const sums = new ScriptSums(inScript);
   assert.throws(() => sums.sum(BUFFER_BYTES - 10, 11), RangeError);

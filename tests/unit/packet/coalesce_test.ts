@@ -208,6 +208,12 @@ test("Coalescer joins TCP only where nothing but sequence, identification and ch
       2,
     ]);
     assert.deepEqual(groupCounts(lab, stream(4, {}, second({ dontFragment: false }))), [1, 1, 2]);
+    assert.deepEqual(groupCounts(lab, stream(4, { flags: 0 })), [1, 1, 1, 1], "never an ACK");
+    const otherDestination = stream(4);
+    otherDestination[1][19]++;
+    setIpv4Checksum(otherDestination[1]);
+    setTransportChecksum(otherDestination[1], 20, 6);
+    assert.deepEqual(groupCounts(lab, otherDestination), [1, 1, 2]);
     assert.deepEqual(groupCounts(lab, stream(4, {}, second({ ipOptions: [1, 1, 1, 0] }))), [
       1,
       1,
@@ -279,6 +285,17 @@ test("Coalescer leaves alone what has the other zero as a checksum: segmenting w
   assert.deepEqual(groupCounts(LABS[0], packets), [3]);
   packets[1].fill(255, 36, 38);
   assert.deepEqual(groupCounts(LABS[0], packets), [1, 1, 1]);
+
+  let id = 0;
+  const isZero = () => {
+    const [bytes] = stream(1, { id });
+    return bytes[10] === 0 && bytes[11] === 0;
+  };
+  while (!isZero()) id++;
+  const byId = stream(3, {}, (fields, index) => ({ ...fields, id: id - 1 + index }));
+  assert.deepEqual(groupCounts(LABS[0], byId), [3]);
+  byId[1].fill(255, 10, 12);
+  assert.deepEqual(groupCounts(LABS[0], byId), [1, 1, 1]);
 });
 
 test("Coalescer bounds super-packets by bytes and by packets", () => {
@@ -290,6 +307,10 @@ test("Coalescer bounds super-packets by bytes and by packets", () => {
     assert.equal(payload.length * 5, COALESCED_BYTES_MAX - 40);
     const longest = stream(6, {}, (fields) => ({ ...fields, payload }));
     assert.deepEqual(groupCounts(lab, longest), [5, 1]);
+    const oneMore = new Uint8Array((COALESCED_BYTES_MAX - 39) / 24);
+    assert.equal(oneMore.length * 24, COALESCED_BYTES_MAX - 39);
+    const many = stream(24, {}, (fields) => ({ ...fields, payload: oneMore }));
+    assert.deepEqual(groupCounts(lab, many), [23, 1]);
     const longer = stream(6, { tcpOptions: [1, 1, 1, 1] }, (fields) => ({ ...fields, payload }));
     assert.deepEqual(groupCounts(lab, longer), [4, 2]);
   }
@@ -332,7 +353,10 @@ test("Coalescer lets nothing overtake a fragment", () => {
 test("Coalescer survives more batches than a generation counts", () => {
   const [first, next] = stream(2);
   const lab = LABS[0];
-  for (let batch = 0; batch < 0x10001; batch++) lab.coalescer.begin();
+  // All but one of the numbers that generations have; the next batch has the first one's.
+  assert.deepEqual(groupCounts(lab, [first]), [1]);
+  for (let batch = 0; batch < 0xfffe; batch++) lab.coalescer.begin();
+  assert.deepEqual(groupCounts(lab, [next]), [1]);
   assert.deepEqual(groupCounts(lab, [first, next]), [2]);
   assert.deepEqual(groupCounts(lab, [next]), [1]);
 });

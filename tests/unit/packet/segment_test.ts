@@ -9,6 +9,7 @@ import { wasmMemory } from "../../../src/packet/checksum_wasm.ts";
 import { PLAN, PLAN_WORDS, SEGMENT, Segmenter } from "../../../src/packet/segment.ts";
 import { VIRTIO_WORDS } from "../../../src/packet/virtio.ts";
 import { segmentTwin } from "../../reference/segment_twin.ts";
+import { authentication, ipv4, tcp } from "./packets.ts";
 import {
   destinationOptions,
   timestamps,
@@ -262,6 +263,17 @@ test("Segmenter refuses a packet whose checksum would be written behind it; the 
   assert.equal(segments(LABS[0], bytes, at(field + 1)).status, SEGMENT.CHECKSUM);
   const empty = segments(LABS[0], new Uint8Array(0), new Uint32Array(VIRTIO_WORDS));
   assert.deepEqual([empty.status, empty.plan[PLAN.COUNT]], [SEGMENT.OK, 1]);
+});
+
+test("Segmenter refuses to segment what an Authentication Header protects", () => {
+  const header = ipv4({
+    proto: 51,
+    payload: [6, ...authentication(3).body, ...tcp(0x10), ...new Array<number>(300).fill(7)],
+  });
+  const virtio = Uint32Array.of(1, 1, 64, 100, 20 + 24, 16);
+  assert.equal(segments(LABS[0], header, virtio).status, SEGMENT.HEADER);
+  virtio[1] = 0;
+  assert.equal(segments(LABS[0], header, virtio).status, SEGMENT.OK);
 });
 
 test("Segmenter never throws nor touches its surroundings, whatever is damaged", () => {
