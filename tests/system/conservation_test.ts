@@ -42,8 +42,12 @@ interface LoggedWindow {
   readonly physicalTraffic?: readonly LoggedFlow[];
 }
 
+/** Windows with traffic; the report at the end has none, and spans them all. */
 function readFlowLog(path: string): LoggedWindow[] {
-  return readFileSync(path, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+  const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+  return lines.map((line): LoggedWindow => JSON.parse(line)).filter((window) =>
+    window.virtualTraffic !== undefined || window.physicalTraffic !== undefined
+  );
 }
 
 function sumFlows(flows: readonly LoggedFlow[]) {

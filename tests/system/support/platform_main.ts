@@ -31,6 +31,7 @@ import {
   type PacketBatch,
   POLL,
   TUN_READ_BYTES,
+  TUN_WRITE_PARTS_MAX,
   type TunPort,
   UDP_TRUNCATED,
   type UdpPort,
@@ -411,6 +412,111 @@ const CASES: Record<string, () => void> = {
     assert.deepEqual([...received.length], [240, UDP_TRUNCATED, UDP_TRUNCATED, 0]);
     a.close();
     b.close();
+  },
+
+  "offloads of a socket: entries are cut, joined, and refused when they are too many"() {
+    for (const family of [4, 6] as const) {
+      const a = openUdp({ family, port: 0, offloads: true });
+      const b = openUdp({ family, port: 0, offloads: true });
+      const plain = openUdp({ family, port: 0 });
+      assert.deepEqual(a.offloads, { segmentation: true, coalescing: true });
+      assert.deepEqual(plain.offloads, { segmentation: false, coalescing: false });
+      const out = batchOf(1, 65_728);
+      const received = batchOf(8, 65_728);
+      const send = (length: number, segmentBytes: number, port: number): number => {
+        if (family === 4) toV4(out, 0, LOOPBACK, port);
+        else toV6Loopback(out, 0, port);
+        fill(out, 0, length);
+        out.segmentBytes[0] = segmentBytes;
+        out.count = 1;
+        return a.send(out, 0);
+      };
+      assert.equal(send(64 * 1000, 1000, plain.port), 1);
+      const few = batchOf(64);
+      assert.equal(plain.receive(few), 64);
+      assert.ok(few.length.every((length) => length === 1000));
+      assert.equal(send(2500, 1000, b.port), 1);
+      assert.equal(send(700, 0, b.port), 1);
+      received.limit = 1;
+      assert.equal(b.receive(received), 1);
+      assert.deepEqual([received.length[0], received.segmentBytes[0]], [2500, 1000]);
+      received.limit = 8;
+      assert.equal(b.receive(received), 1);
+      assert.deepEqual([received.length[0], received.segmentBytes[0]], [700, 0]);
+      assert.ok(send(65_507, 100, b.port) < 0, "more datagrams than an entry may have");
+      assert.equal(b.receive(received), 0, "all or none");
+      for (const port of [a, b, plain]) port.close();
+    }
+    ip("link", "set", "lo", "mtu", "1280");
+    const a = openUdp({ family: 4, port: 0, offloads: true });
+    const out = batchOf(1, 65_728);
+    fill(out, 0, 4000);
+    toV4(out, 0, LOOPBACK, a.port);
+    out.segmentBytes[0] = 2000;
+    out.count = 1;
+    const refused = a.send(out, 0);
+    assert.ok(
+      refused === -ERRNO.EINVAL || refused === -ERRNO.EMSGSIZE,
+      `${refused}: what is cut cannot be fragmented`,
+    );
+    a.close();
+  },
+
+  "offloads of a device: what the kernel takes, and headers"() {
+    const plain = openTun({ name: "po0" });
+    assert.deepEqual(plain.offloads, { header: false, tcp: false, udp: false });
+    plain.close();
+    const tun = openTun({ name: "po1", offloads: true });
+    // Every kernel since 2.6.27 has TCP's; UDP's came with 6.2.
+    assert.ok(tun.offloads.header && tun.offloads.tcp);
+    assert.equal(tun.offloads.udp, probeMachine().tun.offloads.uso);
+    ip("link", "set", "po1", "addrgenmode", "none");
+    ip("address", "add", "10.9.0.1/24", "dev", "po1");
+    ip("link", "set", "po1", "up");
+    const udp = openUdp({ family: 4, port: 0, offloads: true });
+    const out = batchOf(1, 65_728);
+    fill(out, 0, 3000);
+    toV4(out, 0, 0x0a090002, 7777);
+    out.segmentBytes[0] = 1000;
+    out.count = 1;
+    sendAll(udp, out);
+    const packets = batchOf(4, 4096);
+    assert.equal(readBatch(tun, packets), tun.offloads.udp ? 1 : 3);
+    if (tun.offloads.udp) {
+      assert.equal(packets.length[0], 20 + 8 + 3000);
+      // VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_UDP_L4, gso_size.
+      assert.equal(tun.readHeader.getUint8(0), 1);
+      assert.equal(tun.readHeader.getUint8(1), 5);
+      assert.equal(tun.readHeader.getUint16(4, true), 1000);
+    }
+    // An answer in two parts. The address behind 10.9.0.2:7777 is turned round; no UDP checksum.
+    const { view } = packets.buffer;
+    const at = packets.offset[0]!;
+    view.setUint32(at + 16, view.getUint32(at + 12));
+    view.setUint32(at + 12, 0x0a090002);
+    view.setUint16(at + 22, view.getUint16(at + 20));
+    view.setUint16(at + 20, 7777);
+    view.setUint16(at + 2, 33);
+    view.setUint16(at + 24, 13);
+    view.setUint16(at + 26, 0);
+    view.setUint16(at + 10, 0);
+    let sum = 0;
+    for (let word = 0; word < 20; word += 2) sum += view.getUint16(at + word);
+    view.setUint16(at + 10, ~((sum & 0xffff) + (sum >>> 16)) & 0xffff);
+    const offsets = Uint32Array.of(0, at, at + 30);
+    const lengths = Uint32Array.of(0, 30, 3);
+    assert.equal(tun.writeParts(packets.buffer, offsets, lengths, 1, 2), 33);
+    const received = batchOf(1);
+    assert.equal(udp.receive(received), 1);
+    assert.equal(received.length[0], 5);
+    lengths[2] = packets.buffer.bytes.length;
+    assert.equal(tun.writeParts(packets.buffer, offsets, lengths, 1, 2), -ERRNO.EFAULT);
+    assert.equal(
+      tun.writeParts(packets.buffer, offsets, lengths, 0, TUN_WRITE_PARTS_MAX + 1),
+      -ERRNO.EINVAL,
+    );
+    tun.close();
+    udp.close();
   },
 
   "send() stops before a datagram that cannot be sent and says why when it is first"() {
