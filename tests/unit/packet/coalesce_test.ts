@@ -167,6 +167,14 @@ test("Coalescer leaves single packets as they are, with an empty virtio header",
 const second = (change: TransportFields) => (fields: TransportFields, index: number) =>
   index === 1 ? { ...fields, ...change } : fields;
 
+/** Sends an IPv4 packet to another host of its destination's network. */
+function redirect(packet: Uint8Array, host: number): Uint8Array {
+  packet[19] = host;
+  setIpv4Checksum(packet);
+  setTransportChecksum(packet, 20, 6);
+  return packet;
+}
+
 /** What differs in the second of four packets, and the groups that must come of it. */
 const TCP_CASES: readonly [string, TransportFields, number[]][] = [
   ["nothing", {}, [4]],
@@ -210,9 +218,7 @@ test("Coalescer joins TCP only where nothing but sequence, identification and ch
     assert.deepEqual(groupCounts(lab, stream(4, {}, second({ dontFragment: false }))), [1, 1, 2]);
     assert.deepEqual(groupCounts(lab, stream(4, { flags: 0 })), [1, 1, 1, 1], "never an ACK");
     const otherDestination = stream(4);
-    otherDestination[1][19]++;
-    setIpv4Checksum(otherDestination[1]);
-    setTransportChecksum(otherDestination[1], 20, 6);
+    redirect(otherDestination[1], 201);
     assert.deepEqual(groupCounts(lab, otherDestination), [1, 1, 2]);
     assert.deepEqual(groupCounts(lab, stream(4, {}, second({ ipOptions: [1, 1, 1, 0] }))), [
       1,
@@ -363,12 +369,17 @@ test("Coalescer survives more batches than a generation counts", () => {
 
 test("Coalescer keeps the order of each flow when it knows too many to find them", () => {
   const flows = CAPACITY / 2;
-  const streams = Array.from({ length: flows }, (_, at) => stream(2, { ports: [at * 256, 80] }));
-  const packets = [...streams.map(([first]) => first), ...streams.map(([, next]) => next)];
-  const groups = coalesce(LABS[0], packets);
-  const again = groups.flatMap((group) => segmented(LABS[0], group));
-  assertSameFlows(again, packets);
-  assert.ok(groups.length < packets.length * 0.6, `${groups.length} groups`);
+  const byPort = Array.from({ length: flows }, (_, at) => stream(2, { ports: [at * 256, 80] }));
+  const byHost = Array.from({ length: flows }, (_, at) => {
+    return stream(2).map((packet) => redirect(packet, at));
+  });
+  for (const streams of [byPort, byHost]) {
+    const packets = [...streams.map(([first]) => first), ...streams.map(([, next]) => next)];
+    const groups = coalesce(LABS[0], packets);
+    const again = groups.flatMap((group) => segmented(LABS[0], group));
+    assertSameFlows(again, packets);
+    assert.ok(groups.length < packets.length * 0.6, `${groups.length} groups`);
+  }
 });
 
 /** Each flow's packets are the same, in the same order. */
