@@ -3,9 +3,10 @@
  * allocated.
  *
  * Nonce and tag are set by EVP_CIPHER_CTX_set_params, the nonce as TLS's "fixed part", which for this cipher is all of
- * it: EVP_*Init_ex2 with a nonce alone takes 260 to 440 ns a call to look up the nonce's length, this 40 to 80
- * (a packet of 64 B: 580 against 1030 ns, of 1424 B: 1320 against 1900, tests/bench/platform_bench.ts on a busy
- * machine). An OpenSSL that does otherwise is found out when it is loaded, and gets EVP_*Init_ex2.
+ * it: EVP_*Init_ex2 with a nonce alone looks up the nonce's length, for several times the price of setting parameters.
+ * Sealing 64 B took 577 against 1034 ns, 1424 B 1321 against 1900 (both ways in turns, minimum of 9 rounds, Deno 2.9.6
+ * on a busy machine; no benchmark in the repository repeats it yet). An OpenSSL that does otherwise is found out when
+ * it is loaded, and gets EVP_*Init_ex2.
  * The OSSL_PARAMs lie in memory of ours and their addresses are written before the call: so they need no pointers.
  * Source: providers/implementations/ciphers/cipher_chacha20_poly1305.c, crypto/evp/evp_enc.c of OpenSSL 3.0.
  */
