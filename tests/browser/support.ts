@@ -5,17 +5,17 @@
  * console, nothing asked off the origin. Guarantees: browser and collector end with the test.
  */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { CHROMIUM } from "./obstacle.ts";
 import { PAGE_WINDOW_MS, PageLog } from "../support/page_log.ts";
 import { Child, mustSync } from "../system/support/command.ts";
 import { programCommand, ROOT } from "../system/support/runtimes.ts";
 import { waitUntil } from "../system/support/wait.ts";
 
-/** Where Debian puts it. */
-const CHROMIUM = "/usr/bin/chromium";
+/** Where pictures go. */
 export const SHOTS = "tests/out/page";
 const ARGS = [
   ...[
@@ -27,11 +27,6 @@ const ARGS = [
   ],
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
-
-/** Why browsers cannot be used here; null = they can. */
-export function browserObstacle(): string | null {
-  return existsSync(CHROMIUM) ? null : `it needs ${CHROMIUM} (Debian: apt-get install chromium)`;
-}
 
 /** Starts Chromium with a profile of its own, which the browser removes when it is closed. */
 export function startBrowser(): Promise<Browser> {

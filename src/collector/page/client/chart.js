@@ -25,6 +25,7 @@ import { axisTexts, clockText, localText, utcText } from "./times.js";
  * @property {number} stepMs
  * @property {ChartLine[]} lines The lowest first.
  * @property {(number | null)[]} shares
+ * @property {{ fromMs: number, toMs: number }[]} lost Where the record is lost or missing.
  *
  * @typedef {object} ChartOptions
  * @property {string} label
@@ -155,7 +156,8 @@ export class Chart {
       axes: [
         {
           ...axis,
-          size: 38,
+          size: (/** @type {any} */ _plot, /** @type {string[] | null} */ texts) =>
+            texts?.some((text) => text.includes("\n")) ? 40 : 26,
           space: 72,
           values: (
             /** @type {any} */ _plot,
@@ -338,16 +340,24 @@ function drawUnknown(plot, data) {
   ctx.restore();
 }
 
-/** A strip in red where something of what was expected is not there. @param {any} plot @param {ChartData} data */
+/** A strip where not all is known that was expected: red where it is lost. @param {any} plot @param {ChartData} data */
 function drawShares(plot, data) {
   const { ctx, bbox } = plot;
   const height = 4 * devicePixelRatio;
   ctx.save();
-  ctx.fillStyle = colorOf("--lost");
+  ctx.fillStyle = colorOf("--quiet");
   eachBucket(plot, data, (share, left, width) => {
     if (share !== null && share < 1) {
       ctx.fillRect(left, bbox.top + bbox.height - height, Math.max(1, width), height);
     }
   });
+  ctx.fillStyle = colorOf("--lost");
+  for (const { fromMs, toMs } of data.lost) {
+    const left = Math.max(bbox.left, plot.valToPos(fromMs / 1_000, "x", true));
+    const right = Math.min(bbox.left + bbox.width, plot.valToPos(toMs / 1_000, "x", true));
+    if (right > left) {
+      ctx.fillRect(left, bbox.top + bbox.height - height, Math.max(2, right - left), height);
+    }
+  }
   ctx.restore();
 }

@@ -50,6 +50,14 @@ export function closed(values) {
 }
 
 /**
+ * Stretches of time that are lost or missing, out of an answer of /gaps.
+ * @param {{ gaps: { from: string, to: string }[] }} answer
+ */
+export function lostOf({ gaps }) {
+  return gaps.map(({ from, to }) => ({ fromMs: Date.parse(from), toMs: Date.parse(to) }));
+}
+
+/**
  * Starts of buckets in seconds, with the end of the last.
  * @param {number} fromMs @param {number} stepMs @param {number} buckets
  */
@@ -58,12 +66,4 @@ export function edgesS(fromMs, stepMs, buckets) {
     { length: buckets === 0 ? 0 : buckets + 1 },
     (_value, at) => (fromMs + at * stepMs) / 1_000,
   );
-}
-
-/**
- * Whether a bucket has not ended yet, or what was counted in it may still be on its way.
- * @param {number} endMs @param {number} nowMs
- */
-export function isOpen(endMs, nowMs) {
-  return endMs > nowMs - 15_000;
 }

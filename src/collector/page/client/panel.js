@@ -69,6 +69,7 @@ export class Panel {
   /** @param {Child | Child[]} content */
   show(content) {
     this.hasContent = true;
+    if (this.#asking === null) this.element.setAttribute("aria-busy", "false");
     if (content !== null) replace(this.body, ...[content].flat());
   }
 
@@ -114,6 +115,7 @@ function errorNote(error, retry) {
  */
 export function warnings(completeness, truncated) {
   const notes = [];
+  const isLost = (completeness?.missing ?? 0) + (completeness?.gaps ?? 0) > 0;
   if (truncated !== null && truncated !== undefined) {
     notes.push(`Not all was read: ${truncated.join(", ")} cut off`);
   }
@@ -123,5 +125,7 @@ export function warnings(completeness, truncated) {
       `The record has holes in this range: ${gaps} declared, ${missing} entries missing without a word`,
     );
   }
-  return notes.length === 0 ? null : h("p", { class: "warning", role: "note" }, notes.join(". "));
+  return notes.length === 0
+    ? null
+    : h("p", { class: isLost ? "warning" : "muted summary", role: "note" }, notes.join(". "));
 }

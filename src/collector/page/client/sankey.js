@@ -69,11 +69,11 @@ export function sankey(groups, widthPx, { units, hrefOf }) {
   const height = Math.max(260, most * ROW_PX + 40);
   /** @type {any} */
   const d3 = /** @type {any} */ (globalThis).d3;
-  const label = Math.min(190, width / 5);
+  const label = Math.min(210, width / 4);
   const layout = d3.sankey().nodeId((/** @type {SankeyNode} */ node) => node.id).nodeWidth(10)
     .nodePadding(12)
     .nodeAlign((/** @type {SankeyNode} */ node) => node.column).extent([[label, 24], [
-      width - 90,
+      width - 130,
       height - 8,
     ]]);
   const { nodes, links } = layout({
@@ -96,7 +96,7 @@ export function sankey(groups, widthPx, { units, hrefOf }) {
       viewBox: `0 0 ${width} ${height}`,
       width,
       height,
-      role: "img",
+      role: "group",
       "aria-label": "Traffic from source to destination to port",
     },
     titles,

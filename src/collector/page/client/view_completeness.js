@@ -8,7 +8,7 @@ import { emptyNote, Panel } from "./panel.js";
 import { table } from "./table.js";
 import { percentAt, stretchesOf, ticksOf } from "./timeline.js";
 import { axisTexts, durationText, localText, utcText } from "./times.js";
-import { healthDot, healthOf, newest } from "./view_overview.js";
+import { healthDot, healthOf, loggingNodes, lostMsOf, newest } from "./view_overview.js";
 
 /** @typedef {import("./app.js").App} App */
 
@@ -57,7 +57,6 @@ export class CompletenessView {
         ]),
       ([nodes, gaps]) => {
         this.gaps.show(this.#gaps(gaps));
-        this.gaps.element.setAttribute("aria-busy", "false");
         return this.#lines(nodes, gaps);
       },
     );
@@ -68,7 +67,6 @@ export class CompletenessView {
           "Each process reports sums of all that it wrote. Checking reads all its windows.",
         ),
       );
-      this.laws.element.setAttribute("aria-busy", "false");
     } else {void this.laws.load((signal) =>
         ask("/nodes", { ...range, check: true, timeout: "60s" }, signal), (answer) =>
         this.#laws(answer));}
@@ -88,7 +86,7 @@ export class CompletenessView {
 
   /** @param {any} nodes @param {any} gaps */
   #lines({ range, nodes }, { gaps }) {
-    const logging = nodes.filter((/** @type {any} */ node) => node.streams.length > 0);
+    const logging = loggingNodes(nodes);
     if (logging.length === 0) {
       return emptyNote(
         "No node logs here yet",
@@ -104,11 +102,7 @@ export class CompletenessView {
           append(track, segment(stretch, span));
         }
       }
-      const lostMs = node.streams.reduce(
-        (/** @type {number} */ all, /** @type {any} */ stream) =>
-          all + stream.gapMs + stream.missingMs,
-        0,
-      );
+      const lostMs = lostMsOf(node);
       const shares = node.streams.map((/** @type {any} */ stream) => stream.share).filter((
         /** @type {unknown} */ share,
       ) => share !== null);
@@ -128,7 +122,7 @@ export class CompletenessView {
           { class: "track-facts" },
           h(
             "span",
-            { class: share !== null && share < 1 ? "is-lost" : "" },
+            { class: lostMs > 0 ? "is-lost" : "" },
             share === null ? "–" : percentText(share),
           ),
           h(

@@ -6,7 +6,7 @@ import { Chart } from "./chart.js";
 import { classTag, h, moment, nameOf, quantity, replace } from "./dom.js";
 import { apiCall, downloadButtons } from "./files.js";
 import { FilterBox } from "./filter_box.js";
-import { ratesOf } from "./grid.js";
+import { lostOf, ratesOf } from "./grid.js";
 import { endText, narrowed, protoName, shownName, termOf } from "./names.js";
 import { exactText, sum } from "./numbers.js";
 import { emptyNote, Panel, warnings } from "./panel.js";
@@ -30,6 +30,7 @@ const DIMENSIONS = [
 ];
 const SHOWS = [["groups", "Groups"], ["sankey", "Sankey"], ["flows", "Flows"]];
 const GROUPS_MAX = 300;
+const GAPS_MAX = 1_000;
 const PAGE_ROWS = 25;
 const LINES = 7;
 const SANKEY_GROUPS = 40;
@@ -180,8 +181,12 @@ export class ExploreView {
     const [by] = this.app.values.show === "sankey" ? ["dport"] : this.#by();
     const question = { ...this.#question(), by, limit: LINES };
     void this.chartPanel.load(
-      (signal) => ask("/series", question, signal),
-      (answer) => this.#series(answer, by),
+      (signal) =>
+        Promise.all([
+          ask("/series", question, signal),
+          ask("/gaps", { ...this.#question(), limit: GAPS_MAX }, signal),
+        ]),
+      ([answer, gaps]) => this.#series(answer, by, lostOf(gaps)),
       (error) => {
         if (error.details.parameter === "filter") this.chartPanel.element.hidden = true;
       },
@@ -189,8 +194,8 @@ export class ExploreView {
     return apiUrl("/series", question);
   }
 
-  /** @param {any} answer @param {string} by */
-  #series({ range, stepMs, series, rest, shares }, by) {
+  /** @param {any} answer @param {string} by @param {{ fromMs: number, toMs: number }[]} lost */
+  #series({ range, stepMs, series, rest, shares }, by, lost) {
     const { units } = this.app;
     const totalOf = (/** @type {any} */ line) =>
       sum(0, ...[...line.txBytes, ...line.rxBytes].filter((count) => count !== null));
@@ -214,7 +219,7 @@ export class ExploreView {
     this.chartPanel.element.hidden = lines.length === 0;
     if (lines.length === 0) return [];
     if (!this.chart.element.isConnected) replace(this.chartPanel.body, this.chart.element);
-    this.chart.show({ fromMs: Date.parse(range.from), stepMs, lines, shares }, []);
+    this.chart.show({ fromMs: Date.parse(range.from), stepMs, lines, shares, lost }, []);
     return null;
   }
 
@@ -564,12 +569,15 @@ function valueOf(group, name) {
   }
 }
 
+/** How far around its window a flow is looked at first. */
+const FLOW_MS = 120_000;
+
 /** Address of one flow's view. @param {App} app @param {any} flow */
 export function flowHref(app, flow) {
   const { node, proto, src, sport, dst, dport } = flow;
   return app.href("flow", {
     ...{ node, proto: String(proto), src, sport: String(sport), dst, dport: String(dport) },
-    from: app.values.from,
-    to: app.values.to,
+    from: String(Date.parse(flow.start) - FLOW_MS),
+    to: String(Date.parse(flow.end) + FLOW_MS),
   });
 }

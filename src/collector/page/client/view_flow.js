@@ -11,7 +11,9 @@ import { table } from "./table.js";
 
 /** @typedef {import("./app.js").App} App */
 
-const ROWS = 60;
+const ROWS = 300;
+/** Rows of the other end further from those of this one are of other windows: a window's length, and clocks. */
+const NEAR_MS = 8_000;
 
 export class FlowView {
   title = "Flow";
@@ -105,6 +107,12 @@ export class FlowView {
   /** @param {any} answer */
   #ends({ node, peer, flows, otherEnd }) {
     if (flows.length === 0) return emptyNote("No window has this flow", "Choose a longer range.");
+    const fromMs = Date.parse(flows[0].end) - NEAR_MS;
+    const toMs = Date.parse(flows.at(-1).end) + NEAR_MS;
+    const near =
+      otherEnd?.filter((/** @type {any} */ { end }) =>
+        Date.parse(end) >= fromMs && Date.parse(end) <= toMs
+      ) ?? null;
     const side = (
       /** @type {string} */ role,
       /** @type {any} */ who,
@@ -133,7 +141,7 @@ export class FlowView {
       "div",
       { class: "sides" },
       side("Reported by", node, flows),
-      side("Other end", peer, otherEnd),
+      side("Other end", peer, near),
     );
   }
 

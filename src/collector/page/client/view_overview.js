@@ -4,7 +4,7 @@
 import { ask } from "./api.js";
 import { Chart } from "./chart.js";
 import { ago, append, h, nameOf, quantity, replace } from "./dom.js";
-import { ratesOf } from "./grid.js";
+import { lostOf, ratesOf } from "./grid.js";
 import { narrowed, shownName, termOf } from "./names.js";
 import { percentText, sum } from "./numbers.js";
 import { emptyNote, Panel, warnings } from "./panel.js";
@@ -16,6 +16,7 @@ import { clockText } from "./times.js";
 /** From the bottom of the stack. The tunnel's own datagrams carry all others: they are a line over them, not one more part. */
 export const STACK = ["virtual", "subnet", "exit", "unknown"];
 const TALKERS = 8;
+const GAPS_MAX = 1_000;
 const NEWS_MAX = 6;
 /** Longer than a node needs to report that it is idle. */
 const QUIET_MS = 120_000;
@@ -58,8 +59,12 @@ export class OverviewView {
     const { from, to } = this.app.values;
     const range = { from, to };
     void this.traffic.load(
-      (signal) => ask("/series", { ...range, by: "class" }, signal),
-      (answer) => this.#traffic(answer),
+      (signal) =>
+        Promise.all([
+          ask("/series", { ...range, by: "class" }, signal),
+          ask("/gaps", { ...range, limit: GAPS_MAX }, signal),
+        ]),
+      ([answer, gaps]) => this.#traffic(answer, lostOf(gaps)),
     );
     void this.totals.load(
       (signal) => ask("/top", { ...range, by: "class", limit: 10 }, signal),
@@ -131,7 +136,7 @@ export class OverviewView {
         h("dd", {}, value),
       );
     const { share } = completeness;
-    const isWhole = share === null || share >= 1;
+    const isLost = completeness.gaps > 0 || completeness.missing > 0;
     return h(
       "dl",
       { class: "figures" },
@@ -161,13 +166,13 @@ export class OverviewView {
         share === null
           ? "Nothing was expected in this range"
           : "Part of the expected time of all nodes for which nothing is missing or lost",
-        isWhole ? "" : "is-lost",
+        isLost ? "is-lost" : "",
       ),
     );
   }
 
-  /** @param {any} answer */
-  #traffic({ range, stepMs, series, shares, completeness, truncated }) {
+  /** @param {any} answer @param {{ fromMs: number, toMs: number }[]} lost */
+  #traffic({ range, stepMs, series, shares, completeness, truncated }, lost) {
     const { units, values } = this.app;
     const fromMs = Date.parse(range.from);
     const byClass = new Map(series.map((/** @type {any} */ line) => [line.class, line]));
@@ -200,7 +205,7 @@ export class OverviewView {
     }
     if (!this.chart.element.isConnected) replace(this.traffic.body, this.chart.element);
     const hidden = values.hidden === "" ? [] : values.hidden.split(",");
-    this.chart.show({ fromMs, stepMs, lines, shares }, hidden);
+    this.chart.show({ fromMs, stepMs, lines, shares, lost }, hidden);
     const note = warnings(completeness, truncated);
     replace(this.traffic.note, note);
     return null;
@@ -250,7 +255,7 @@ export class OverviewView {
   /** @param {any} answer */
   #nodes({ nodes }) {
     const nowMs = Date.now();
-    const rows = nodes.filter((/** @type {any} */ node) => node.streams.length > 0);
+    const rows = loggingNodes(nodes);
     const others = nodes.filter((/** @type {any} */ node) => !node.logs).length;
     if (rows.length === 0) {
       return emptyNote(
@@ -331,6 +336,18 @@ export function newest(node) {
   return words.sort().at(-1) ?? null;
 }
 
+/** Nodes that log, by name. @param {any[]} nodes @returns {any[]} */
+export function loggingNodes(nodes) {
+  const labelOf = (/** @type {any} */ node) => node.name || node.nodeId;
+  return nodes.filter((node) => node.streams.length > 0)
+    .sort((a, b) => labelOf(a).localeCompare(labelOf(b), "en", { numeric: true }));
+}
+
+/** Time of which a node's record is lost or missing. @param {any} node */
+export function lostMsOf(node) {
+  return total(node, "gapMs") + total(node, "missingMs");
+}
+
 /** @param {any} node @param {string} member */
 function total(node, member) {
   return node.streams.reduce(
@@ -349,7 +366,7 @@ function waitingOf(node) {
 
 /** @param {any} node @param {number} nowMs @returns {"good" | "lost" | "quiet"} */
 export function healthOf(node, nowMs) {
-  if (total(node, "gapMs") + total(node, "missingMs") > 0) return "lost";
+  if (lostMsOf(node) > 0) return "lost";
   const word = newest(node);
   return word === null || nowMs - Date.parse(word) > QUIET_MS ? "quiet" : "good";
 }
@@ -382,12 +399,12 @@ function shareCell(node) {
     : total(node, "completeMs") / expected;
   return share === null
     ? h("span", { class: "none", title: "Nothing was expected in this range" }, "–")
-    : h("span", { class: share < 1 ? "is-lost" : "" }, percentText(share));
+    : h("span", { class: lostMsOf(node) > 0 ? "is-lost" : "" }, percentText(share));
 }
 
 /** @param {any} node */
 function lostCell(node) {
-  const ms = total(node, "gapMs") + total(node, "missingMs");
+  const ms = lostMsOf(node);
   return ms === 0 ? h("span", { class: "none" }, "0 s") : h(
     "span",
     { class: "is-lost", title: `${ms} ms` },
