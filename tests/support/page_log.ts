@@ -17,12 +17,12 @@ import {
 import { type Connection, NO_COUNTS, writeMessage, writeReport } from "../../src/netlog/mod.ts";
 
 /** Names of the nodes; the last is hostile: markup, quotes, and a mark that turns the text around. */
-export const PAGE_NODES = [
+export const PAGE_NODES: string[] = [
   "alpha",
   "beta",
   "gamma",
   `<img src=x onerror="hit()">\u202e'"&`,
-] as const;
+];
 /** Length of a window. */
 export const PAGE_WINDOW_MS = 5_000;
 /** Windows of the declared gap and of what is missing, counted from the log's first; ends not included. */
