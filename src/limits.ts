@@ -180,8 +180,6 @@ export const EXIT_PRF_CACHE_MAX = 65_536;
 export const WINDOW_LENGTH_TOLERANCE_MS = 100;
 /** The flow log's own totals are due this long after the first window that they tell of. */
 export const REPORT_PERIOD_MS = 60_000;
-/** JSON values inside one another in a message that is read; the original's has four. */
-export const JSON_DEPTH_MAX = 64;
 
 /** Bytes that wait for upload unless configured: a node of 1,000 flows a window fills them in about three hours. */
 export const SPOOL_BYTES_DEFAULT = 256 * 1024 * 1024;

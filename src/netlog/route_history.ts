@@ -47,9 +47,4 @@ export class RouteHistory {
     this.#retired = this.#retired.filter(({ retiredMs }) => retiredMs >= sinceMs);
     return [this.#current, ...this.#retired.map(({ table }) => table)];
   }
-
-  /** Forgets all but the current version: nothing is being counted that an older one could explain. */
-  forgetRetired(): void {
-    this.#retired = [];
-  }
 }

@@ -157,12 +157,3 @@ test("RouteHistory remembers ROUTE_VERSIONS_MAX versions, and counts those that 
   assert.equal(versions[0], history.current);
   assert.ok(versions.every(({ entries }) => entries.length === 1), "the oldest is gone");
 });
-
-test("RouteHistory.forgetRetired() keeps the current version alone", () => {
-  const history = new RouteHistory();
-  history.replace(table(1), 1);
-  history.replace(table(2), 2);
-  history.forgetRetired();
-  assert.deepEqual(history.versionsSince(0), [history.current]);
-  assert.equal(history.forgotten, 0);
-});
