@@ -122,3 +122,8 @@ export class LibraryError extends Error {
     super(`Cannot load ${title}: ${problems.join("; ")}`);
   }
 }
+
+/** Returns what went wrong, for people: the message of an error, or whatever was thrown as text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -5,7 +5,7 @@
  * the same data; what it reads is what has been committed. All times on disk are Unix time: windows in ns, the rest in ms.
  */
 import type { ClassSums } from "../counters.ts";
-import type { GapCause } from "../logtail/mod.ts";
+import type { LostRange } from "../logtail/mod.ts";
 import type { RowColumns } from "./rows.ts";
 
 /**
@@ -80,18 +80,7 @@ export interface MessageEntry extends EntryName {
 }
 
 /** Entries lost, as their writer declared. */
-export interface DeclaredGap {
-  readonly cause: GapCause;
-  readonly procId: number;
-  readonly firstSeq: number;
-  readonly lastSeq: number;
-  readonly entries: number;
-  readonly startNs: bigint;
-  readonly endNs: bigint;
-  /** null = unknown. */
-  readonly sums: ClassSums | null;
-  readonly offered: boolean;
-}
+export type DeclaredGap = LostRange;
 
 /** Any other entry: kept as it came. */
 export interface OtherEntry extends EntryName {

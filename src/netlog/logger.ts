@@ -9,6 +9,7 @@
  * for no lock, and may be called by any number at once; routes outlive a stop.
  * Not here: what a sink does with messages (node).
  */
+import { messageOf } from "../errors.ts";
 import { REPORT_PERIOD_MS, WINDOW_LENGTH_TOLERANCE_MS, WINDOW_MS_DEFAULT } from "../limits.ts";
 import type { ClockPort, TimerPort } from "../ports.ts";
 import { ClassTotals } from "./class_totals.ts";
@@ -436,8 +437,4 @@ class Run {
 /** Whether a device does not tell when it begins to count. The stand-in for no device never does count. */
 function isSilent(device: Device): boolean {
   return device !== NO_DEVICE && device.onCounting === undefined;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -5,6 +5,7 @@
  * between two batches; after `stop` nothing is sent or counted any more. Not here: the thread itself, which
  * cli/data_plane_worker.ts is.
  */
+import { messageOf } from "../errors.ts";
 import { Counters } from "../counters.ts";
 import type {
   ClockPort,
@@ -162,8 +163,4 @@ export class DataPlaneHost {
       cryptoName: this.#cryptoName,
     };
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -6,6 +6,7 @@
  * said that it has it, or refuses it for good; a bad entry stops nothing behind it; nothing rejects; drain() ends in time.
  * Not here: what follows from an answer (logtail/retry.ts), the request (upload.ts), the entries (spool.ts).
  */
+import { messageOf } from "../errors.ts";
 import {
   backOffMs,
   BATCH_BYTES_MAX,
@@ -338,8 +339,4 @@ export class Delivery {
     const { entries, bytes } = this.#options.spool.status();
     return entries >= BATCH_ENTRIES_MAX || bytes >= BATCH_BYTES_MAX;
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

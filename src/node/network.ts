@@ -6,7 +6,7 @@
  * the process is in the record, and saved, before it is made.
  */
 
-import { ERRNO, SystemCallError } from "../errors.ts";
+import { ERRNO, messageOf, SystemCallError } from "../errors.ts";
 import { DEFAULT_ROUTE_TABLE_FIRST, DEFAULT_ROUTE_TABLES_MAX } from "../limits.ts";
 import { type NetworkPort, type NetworkRuleInfo, ROUTE_TABLE } from "../ports.ts";
 import {
@@ -432,10 +432,6 @@ function undoInterfaceStep(
     case "noLinkLocal":
       // Nothing to do: it keeps an address from being made, and goes with the interface.
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function isErrno(error: unknown, errnos: readonly number[]): boolean {

@@ -5,6 +5,7 @@
  * when it cannot go on. Guarantees: start() either succeeds or leaves nothing behind; stop() undoes everything in
  * reverse, is safe to call twice, and the last window of the flow log is written before it returns.
  */
+import { messageOf } from "../errors.ts";
 import { Counters, COUNTERS_BYTES } from "../counters.ts";
 import { PHYSICAL_FLOWS_MAX, SHUTDOWN_DELIVERY_MS } from "../limits.ts";
 import { HASH_SECRET_WORDS } from "../packet/mod.ts";
@@ -491,8 +492,4 @@ function needsRestart(before: NodeConfig, after: NodeConfig): string[] {
 /** `[fe80::1%3]:51820` → `fe80::1`; `192.0.2.1:51820` → `192.0.2.1`. */
 function hostOf(endpoint: string): string {
   return endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/[[\]]|%.*$/g, "");
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

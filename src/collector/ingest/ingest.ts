@@ -7,6 +7,7 @@
  * come again, and nothing of theirs is acknowledged.
  * Not here: HTTP, and who may write where (http/upload.ts).
  */
+import { messageOf } from "../../errors.ts";
 import {
   COMMIT_BODY_BYTES_MAX,
   COMMIT_ROWS_MAX,
@@ -359,8 +360,4 @@ function tooLargeEntry(bytes: number, bytesMax: number): string {
 
 function addTo(sums: Map<number, number>, key: number, value: number): void {
   sums.set(key, (sums.get(key) ?? 0) + value);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
