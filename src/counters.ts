@@ -23,10 +23,23 @@ export interface CounterInfo {
  *
  * Conservation: tunRead = flow rows' tx + all `drop` counters of direction out + packets waiting for a session;
  * flow rows' rx = tunWritten + tunWriteFailed.
+ *
+ * Packets are what a wire would carry. The kernel counts a super-packet as one packet, with one header, so its own
+ * counters of the interface read: tx = tunRead - tunReadSplit, rx = tunWritten - tunWrittenJoined.
  */
 export const COUNTER_INFO = {
   tunRead: { side: "tun", kind: "total", meaning: "packets read from the TUN device" },
   tunWritten: { side: "tun", kind: "total", meaning: "packets written to the TUN device" },
+  tunReadSplit: {
+    side: "tun",
+    kind: "total",
+    meaning: "packets more, and bytes of their headers, than the super-packets that were read",
+  },
+  tunWrittenJoined: {
+    side: "tun",
+    kind: "total",
+    meaning: "packets more, and bytes of their headers, than the super-packets that were written",
+  },
   udpSent: { side: "udp", kind: "total", meaning: "datagrams handed to the kernel" },
   udpReceived: { side: "udp", kind: "total", meaning: "datagrams received" },
 

@@ -17,8 +17,6 @@ export const TRANSPORT_HEADER_BYTES = 16;
 export const TAG_BYTES = 16;
 /** Plaintext is padded to a multiple of this (whitepaper §5.4.6). */
 export const PADDING_BYTES = 16;
-/** Packets moved per read or write loop: long enough to amortise poll(2), short enough to stay fair. */
-export const BATCH_PACKETS = 128;
 
 // ---- Fragments --------------------------------------------------------------------------------------------------
 
@@ -141,8 +139,29 @@ export const DEFAULT_ROUTE_TABLES_MAX = 1_024;
  * packet reaches is never resident.
  */
 export const PACKET_SLOT_BYTES = 1_027 * 64;
-/** Slots for handshakes, keepalives and packets that waited; when all are used, the queue is flushed. */
+/** Slots for handshake messages, cookie replies and keepalives; when all are used, the queue is flushed. */
 export const CONTROL_SLOTS = 64;
+/** Bytes of one such slot: the longest of them is an initiation of 148. */
+export const CONTROL_SLOT_BYTES = 192;
+/**
+ * Bytes for packets on their way out: one super-packet, what is made of it, and as much again, so that a run of small
+ * packets is not cut short. It stays in the second-level cache.
+ */
+export const OUTGOING_BYTES = 6 * PACKET_SLOT_BYTES;
+/** Packets, or super-packets, read from TUN before the other direction has its turn. */
+export const READ_PACKETS_MAX = 128;
+/** Bytes read before the other direction has its turn: about 0.3 ms of work. */
+export const READ_BYTES_MAX = 256 * 1024;
+/** Slots for datagrams on their way in. */
+export const RECEIVE_SLOTS = 64;
+/** Slots used at a time while datagrams come in large batches: about as many bytes as one turn of reading. */
+export const RECEIVE_SLOTS_BULK = 6;
+/** Entries of one send, each one datagram or up to UDP_SEGMENTS_MAX. */
+export const SEND_ENTRIES = 128;
+/** Packets joined at most before they are written. */
+export const COALESCE_PACKETS_MAX = 512;
+/** Endpoints remembered that take no datagrams in batches; with more, no endpoint is sent any. */
+export const PLAIN_PATHS_MAX = 64;
 /** How long the data plane waits for a full socket buffer before it drops a datagram, in ms. */
 export const SEND_WAIT_MS = 20;
 /** Handshakes with a right mac1 in one full receive batch from which on cookies are asked for: 32 cost about 8 ms. */

@@ -53,6 +53,8 @@ export interface PacketBatch {
   readonly headroomBytes: number;
   /** Packets in the batch. */
   count: number;
+  /** Most packets that the next receive may take, 1 .. capacity: large ones are taken fewer at a time. */
+  limit: number;
   /** Per packet: offset in `buffer` of its first byte. */
   readonly offset: Uint32Array;
   /** Per packet: length in bytes. */
@@ -63,21 +65,71 @@ export interface PacketBatch {
   readonly endpoint: Uint32Array;
 }
 
+/** What a TUN device was told to do for us; `header` is needed for the two others. */
+export interface TunOffloads {
+  /** Each packet has a virtio header in front (see packet/virtio.ts). */
+  readonly header: boolean;
+  /** Reads give and writes take super-packets of TCP, of both families, and checksums may be partial. */
+  readonly tcp: boolean;
+  /** The same for UDP. */
+  readonly udp: boolean;
+}
+
+/** Offloads of a device that moves plain packets only. */
+export const NO_TUN_OFFLOADS: TunOffloads = { header: false, tcp: false, udp: false };
+
+/** Bytes that must be free behind the offset of TunPort.read: the longest IP packet or super-packet. */
+export const TUN_READ_BYTES = 65_535;
+/** Most parts of one write. */
+export const TUN_WRITE_PARTS_MAX = 1_000;
+
 /** TUN device, opened non-blocking. Closing it removes the interface. */
 export interface TunPort {
   readonly fd: number;
   /** Name that the kernel gave, e.g. `wg0`. */
   readonly name: string;
+  readonly offloads: TunOffloads;
+  /** Virtio header of the packet that read() gave last. All zero iff the device has no headers. */
+  readonly readHeader: DataView;
+  /** Virtio header of the next writeParts(), the caller's to write. Not used iff the device has no headers. */
+  readonly writeHeader: DataView;
   /**
-   * Fills the batch from slot 0 with the packets that wait, at most `capacity`, and sets `count`. A packet longer
-   * than slotBytes - headroomBytes has its true `length`, but only its beginning is in the slot.
-   * @returns Packets read; 0 = none waits; a negated errno when the very first read failed.
+   * Reads one packet or super-packet to `offset`, behind which TUN_READ_BYTES are free.
+   * @returns Its length; -EAGAIN = none waits; another negated errno.
    */
-  read(batch: PacketBatch): number;
-  /** Writes one IP packet. @returns `length`, or a negated errno. */
+  read(buffer: NativeBuffer, offset: number): number;
+  /** Writes one plain IP packet. @returns `length`, or a negated errno. */
   write(buffer: NativeBuffer, offset: number, length: number): number;
+  /**
+   * Writes one packet or super-packet that lies in parts `first` .. `first + count - 1`, at most
+   * TUN_WRITE_PARTS_MAX, with writeHeader in front.
+   * @returns Its length, or a negated errno.
+   */
+  writeParts(
+    buffer: NativeBuffer,
+    partOffset: Uint32Array,
+    partLength: Uint32Array,
+    first: number,
+    count: number,
+  ): number;
   close(): void;
 }
+
+/** What a UDP socket was told to do for us. */
+export interface UdpOffloads {
+  /** Entries of a send may be many datagrams: segmentBytes. */
+  readonly segmentation: boolean;
+  /** Entries of a receive may be many datagrams. */
+  readonly coalescing: boolean;
+}
+
+/** Offloads of a socket that moves one datagram an entry. */
+export const NO_UDP_OFFLOADS: UdpOffloads = { segmentation: false, coalescing: false };
+
+/** Most datagrams of one entry of a send (UDP_MAX_SEGMENTS, linux/udp.h, of all kernels since 4.18). */
+export const UDP_SEGMENTS_MAX = 64;
+/** Most bytes of one entry of a send: what one IPv4 datagram can carry. */
+export const UDP_SEND_BYTES_MAX = 65_507;
 
 /** UDP socket of one family, non-blocking, bound. */
 export interface UdpPort {
@@ -85,16 +137,19 @@ export interface UdpPort {
   readonly family: 4 | 6;
   /** Port it is bound to. */
   readonly port: number;
+  readonly offloads: UdpOffloads;
   /**
-   * Fills the batch with the datagrams that wait and their endpoints. A datagram longer than
-   * slotBytes - headroomBytes has `length` set to UDP_TRUNCATED.
-   * @returns Datagrams received; 0 = none waits; a negated errno.
+   * Fills the batch with what waits, at most `limit` entries, and their endpoints. An entry is one datagram, or, iff
+   * its segmentBytes is not 0, datagrams of one sender behind one another: each segmentBytes long but the last, which
+   * may be shorter. One longer than slotBytes - headroomBytes has `length` set to UDP_TRUNCATED.
+   * @returns Entries received; 0 = none waits; a negated errno.
    */
   receive(batch: PacketBatch): number;
   /**
-   * Sends datagrams `first` .. `count - 1` in order. When the kernel refuses datagram `first` because its LOCAL
+   * Sends entries `first` .. `count - 1` in order; each is one datagram or, iff its segmentBytes is not 0, at most
+   * UDP_SEGMENTS_MAX, all of which are sent or none. When the kernel refuses entry `first` because its LOCAL
    * address is ours no more, its LOCAL words are cleared in the batch and it is sent again at once.
-   * @returns How many were sent, at least 1, or a negated errno that concerns datagram `first` alone.
+   * @returns How many entries were sent, at least 1, or a negated errno that concerns entry `first` alone.
    */
   send(batch: PacketBatch, first: number): number;
   /** Sets SO_MARK; 0 clears it. */

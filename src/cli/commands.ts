@@ -3,6 +3,7 @@
  *
  * Parsing (args.ts), help (help.ts) and dispatch (main.ts) all go by it.
  */
+import { OFFLOAD_CHOICES } from "../node/mod.ts";
 
 /** One option. */
 export interface OptionSpec {
@@ -44,6 +45,11 @@ export const COMMANDS = {
     options: {
       "allow-hooks": { type: "boolean", help: "Runs PreUp, PostUp, PreDown and PostDown" },
       collect: { type: "boolean", help: "Runs a log collection in the same process" },
+      offloads: {
+        type: "string",
+        placeholder: "LEVEL",
+        help: `Moves many packets as one: ${OFFLOAD_CHOICES.join(", ")}; default: as CONF says`,
+      },
       help,
     },
     notes: [

@@ -4,8 +4,9 @@
  * It stands beside main.ts because `bun build --compile` finds workers only in the folder of the main entry.
  */
 import { type Command, DataPlaneHost, type WorkerPlatform } from "../node/mod.ts";
+import { wasmMemory } from "../packet/mod.ts";
 import {
-  allocateNative,
+  NativeMemory,
   openClock,
   openCrypto,
   openPoll,
@@ -24,7 +25,8 @@ const scope = globalThis as unknown as WorkerScope;
 
 const platform: WorkerPlatform = {
   clock: openClock(),
-  allocate: (bytes) => allocateNative(bytes),
+  // Memory that C and WebAssembly both address.
+  allocate: (bytes) => new NativeMemory(wasmMemory(bytes), 0, bytes),
   adoptTun: tunOf,
   adoptUdp: udpOf,
   adoptWake: wakeOf,

@@ -31,7 +31,7 @@ export function openMachine(io: CommandIo): NodePlatform {
     network: openNetwork(),
     resolver: systemResolver,
     ...(cryptoName !== undefined && { cryptoName }),
-    openTun: (name) => openTun({ name }),
+    openTun: (name, offloads) => openTun({ name, offloads }),
     openSockets: openUdpPair,
     openWake,
     openZstd,

@@ -5,11 +5,13 @@ import {
   type EmbeddedCollectorConfig,
   Node,
   type NodeConfig,
+  OFFLOAD_CHOICES,
+  type OffloadChoice,
   parseNodeConfig,
   readConfigFile,
 } from "../node/mod.ts";
 import { requirePermissions } from "../platform/mod.ts";
-import { runCommand } from "./args.ts";
+import { runCommand, UsageError } from "./args.ts";
 import { CollectorThread } from "./collector_thread.ts";
 import { COMMANDS } from "./commands.ts";
 import { openFlowOutput } from "./flow_output.ts";
@@ -23,12 +25,14 @@ const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** See file header. */
 export function run(args: readonly string[], io: CommandIo): Promise<number> {
   return runCommand(COMMANDS.up, args, io, async ({ positionals, values }) => {
+    const offloads = readOffloads(values.offloads);
     requirePermissions(NODE_NEEDS);
     const say = (message: string): void => io.stderr(`tunlog: ${message}\n`);
     const read = (): NodeConfig => {
       const file = readConfigFile(positionals[0]!);
       if (file.warning !== null) say(file.warning);
-      return parseNodeConfig(file.text, file.path, values.collect);
+      const config = parseNodeConfig(file.text, file.path, values.collect);
+      return offloads === undefined ? config : { ...config, offloads };
     };
     const config = read();
     const node = new Node(config, openMachine(io), {
@@ -41,6 +45,18 @@ export function run(args: readonly string[], io: CommandIo): Promise<number> {
     const collector = config.collector === null ? null : new CollectorThread(say);
     return await serve(node, say, collector, config);
   });
+}
+
+/** Reads the level that overrides the file's. @throws {UsageError} If there is no such level. */
+function readOffloads(text: string | undefined): OffloadChoice | undefined {
+  if (text === undefined) return undefined;
+  const choice = OFFLOAD_CHOICES.find((each) => each === text);
+  if (choice === undefined) {
+    throw new UsageError(
+      `Option "--offloads" is "${text}": must be ${OFFLOAD_CHOICES.join(", ")}`,
+    );
+  }
+  return choice;
 }
 
 /** Starts the collector, where one is wanted: before the node, which is to find it. */

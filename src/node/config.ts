@@ -17,7 +17,14 @@ import {
   readEmbeddedCollector,
 } from "./config_collector.ts";
 import { type FlowLogConfig, readFlowLog } from "./config_flow_log.ts";
-import { INTERFACE_KEYS, PEER_KEYS, SECTIONS, TIMER_KEYS } from "./config_keys.ts";
+import {
+  DATA_PLANE_KEYS,
+  INTERFACE_KEYS,
+  OFFLOAD_CHOICES,
+  PEER_KEYS,
+  SECTIONS,
+  TIMER_KEYS,
+} from "./config_keys.ts";
 import { parseSections, Problems, Section } from "./config_parser.ts";
 import type { ConfigEndpoint } from "./config_values.ts";
 import { keyToBase64 } from "./key_text.ts";
@@ -46,6 +53,9 @@ export interface PeerConfig {
   readonly persistentKeepaliveS: number;
 }
 
+/** One of OFFLOAD_CHOICES. */
+export type OffloadChoice = (typeof OFFLOAD_CHOICES)[number];
+
 /** A whole configuration file. */
 export interface NodeConfig {
   readonly path: string;
@@ -70,6 +80,7 @@ export interface NodeConfig {
   readonly flowLog: FlowLogConfig;
   /** Collector in the node's process; null = none. */
   readonly collector: EmbeddedCollectorConfig | null;
+  readonly offloads: OffloadChoice;
   /** A time that is absent keeps the protocol's value. */
   readonly timing: Partial<Timing>;
   /** Sentences, with path and line, for what was taken but deserves a look. */
@@ -135,6 +146,7 @@ export function parseNodeConfig(text: string, path: string, collects = false): N
     peers: readPeers(sections.filter((section) => section.spec === SECTIONS.peer), problems),
     flowLog: readFlowLog(find(SECTIONS.flowLog), interfaceName, problems, ownUrl),
     collector,
+    offloads: find(SECTIONS.dataPlane).one(DATA_PLANE_KEYS.offloads) ?? "auto",
     timing: readTiming(find(SECTIONS.timers), problems),
     warnings: problems.warnings,
   };

@@ -181,6 +181,15 @@ export const TIMER_KEYS = {
   keepaliveTimeoutMs: timer("KeepaliveTimeout", "Silence before a passive keepalive; default 10"),
 };
 
+/** Which offloads a node may use: all that work, none, or those of one side alone. */
+export const OFFLOAD_CHOICES = ["auto", "none", "tun", "udp"] as const;
+
+// deno-fmt-ignore
+/** Keys of `[DataPlane]`, tunlog's own. */
+export const DATA_PLANE_KEYS = {
+  offloads: key({ name: "Offloads", kind: "single", form: OFFLOAD_CHOICES.join(", "), parse: parseWord(OFFLOAD_CHOICES), help: "Whether many packets are moved as one: auto wherever the kernel can, none, tun or udp on that side alone; default auto" }),
+};
+
 /** One kind of section. */
 export interface SectionSpec {
   readonly name: string;
@@ -197,5 +206,6 @@ export const SECTIONS = {
   peer: { name: "Peer", keys: PEER_KEYS, isRepeated: true, help: "One other end; as many as there are" },
   flowLog: { name: "FlowLog", keys: FLOW_LOG_KEYS, isRepeated: false, help: "What is written down of each connection" },
   collector: { name: "Collector", keys: COLLECTOR_KEYS, isRepeated: false, help: "Log collection in this process, which the flow log is sent to unless [FlowLog] names another; `tunlog up --collect` stands for an empty one" },
+  dataPlane: { name: "DataPlane", keys: DATA_PLANE_KEYS, isRepeated: false, help: "How packets are moved" },
   timers: { name: "Timers", keys: TIMER_KEYS, isRepeated: false, help: "WireGuard's timers, for tests and laboratories" },
 } as const satisfies Record<string, SectionSpec>;

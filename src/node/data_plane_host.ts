@@ -12,7 +12,9 @@ import type {
   CryptoPort,
   NativeBuffer,
   PollPort,
+  TunOffloads,
   TunPort,
+  UdpOffloads,
   UdpPort,
   WakePort,
 } from "../ports.ts";
@@ -32,8 +34,8 @@ import {
 export interface WorkerPlatform {
   readonly clock: ClockPort;
   allocate(bytes: number): NativeBuffer;
-  adoptTun(fd: number, name: string): TunPort;
-  adoptUdp(fd: number, family: 4 | 6): UdpPort;
+  adoptTun(fd: number, name: string, offloads: TunOffloads): TunPort;
+  adoptUdp(fd: number, family: 4 | 6, offloads: UdpOffloads): UdpPort;
   adoptWake(fd: number): WakePort;
   openPoll(tun: TunPort, wake: WakePort): PollPort;
   openCrypto(name?: "libcrypto" | "noble"): CryptoPort;
@@ -122,7 +124,7 @@ export class DataPlaneHost {
 
   #start(start: WorkerStart): void {
     const platform = this.#platform;
-    const tun = platform.adoptTun(start.tun.fd, start.tun.name);
+    const tun = platform.adoptTun(start.tun.fd, start.tun.name, start.tun.offloads);
     const wake = platform.adoptWake(start.wakeFd);
     const crypto = platform.openCrypto(start.cryptoName);
     const counting = (): void => this.#post({ type: "counting" });
@@ -151,7 +153,7 @@ export class DataPlaneHost {
 
   #setSockets(udp4: SocketHandle | null, udp6: SocketHandle | null): void {
     const adopt = (handle: SocketHandle | null, family: 4 | 6): UdpPort | null =>
-      handle === null ? null : this.#platform.adoptUdp(handle.fd, family);
+      handle === null ? null : this.#platform.adoptUdp(handle.fd, family, handle.offloads);
     this.#dataPlane.flush();
     this.#dataPlane.setSockets(adopt(udp4, 4), adopt(udp6, 6));
   }
@@ -161,6 +163,7 @@ export class DataPlaneHost {
       device: this.#wireguard.snapshot(),
       waitingPackets: this.#dataPlane.waitingPackets,
       cryptoName: this.#cryptoName,
+      offloads: this.#dataPlane.offloads,
     };
   }
 }

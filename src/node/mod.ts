@@ -14,10 +14,11 @@ export {
   interfaceNameOf,
   isInterfaceName,
   type NodeConfig,
+  type OffloadChoice,
   parseNodeConfig,
   type PeerConfig,
 } from "./config.ts";
-export { type KeySpec, SECTIONS, type SectionSpec } from "./config_keys.ts";
+export { type KeySpec, OFFLOAD_CHOICES, SECTIONS, type SectionSpec } from "./config_keys.ts";
 export { CONTROL_DIRECTORY, type ControlOp, type ControlReply } from "./control.ts";
 export {
   allStatuses,

@@ -58,8 +58,10 @@ export interface NodePlatform {
   readonly resolver: Resolver;
   /** Cryptography asked for; absent = the best that is there. */
   readonly cryptoName?: "libcrypto" | "noble";
-  openTun(name: string): TunPort;
-  openSockets(port: number, mark: number): NodeSockets;
+  /** @param offloads Whether super-packets are wanted, as far as the kernel knows them. */
+  openTun(name: string, offloads: boolean): TunPort;
+  /** @param offloads Whether many datagrams are to be moved as one, as far as the kernel knows how. */
+  openSockets(port: number, mark: number, offloads: boolean): NodeSockets;
   openWake(): WakePort;
   startWorker(): WorkerThread;
   openZstd(): Promise<ZstdPort>;
@@ -136,12 +138,14 @@ export class Node {
   }
 
   async #start(): Promise<void> {
-    const { interfaceName } = this.#config;
+    const { interfaceName, offloads } = this.#config;
     this.#startedWallMs = this.#platform.clock.wallMs();
     for (const warning of this.#config.warnings) this.#warn(warning);
     this.#owner.runHooks("preUp");
     const resolving = resolveEndpoints(this.#config, this.#platform.resolver);
-    this.#tun = this.#owned(this.#platform.openTun(interfaceName));
+    this.#tun = this.#owned(
+      this.#platform.openTun(interfaceName, offloads === "auto" || offloads === "tun"),
+    );
     this.#recover();
     const resolved = await resolving;
     this.#planNetwork(resolved);
@@ -200,8 +204,13 @@ export class Node {
 
   #openSockets(): void {
     const { listenPort } = this.#config;
-    this.#sockets = this.#platform.openSockets(listenPort, this.#mark);
+    this.#sockets = this.#bind(listenPort, this.#mark);
     this.#undo.push(() => closeSockets(this.#sockets));
+  }
+
+  #bind(port: number, mark: number): NodeSockets {
+    const { offloads } = this.#config;
+    return this.#platform.openSockets(port, mark, offloads === "auto" || offloads === "udp");
   }
 
   async #startWorker(): Promise<void> {
@@ -222,7 +231,7 @@ export class Node {
     await this.#worker.run({
       type: "start",
       start: {
-        tun: { fd: this.#tun.fd, name: this.#tun.name },
+        tun: { fd: this.#tun.fd, name: this.#tun.name, offloads: this.#tun.offloads },
         wakeFd: this.#wake.fd,
         mtuBytes: this.#plan.mtuBytes,
         timing,
@@ -409,7 +418,7 @@ export class Node {
   async #changeSockets(port: number, mark: number, then: () => Promise<void>): Promise<void> {
     const old = this.#sockets;
     const isSame = port === old.port;
-    const next = isSame ? old : this.#platform.openSockets(port, mark);
+    const next = isSame ? old : this.#bind(port, mark);
     try {
       await then();
     } catch (error) {
@@ -426,7 +435,8 @@ export class Node {
   }
 
   async #giveSockets({ udp4, udp6 }: NodeSockets): Promise<void> {
-    const handle = (udp: UdpPort | null) => udp === null ? null : { fd: udp.fd, port: udp.port };
+    const handle = (udp: UdpPort | null) =>
+      udp === null ? null : { fd: udp.fd, port: udp.port, offloads: udp.offloads };
     await this.#worker.run({ type: "sockets", udp4: handle(udp4), udp6: handle(udp6) });
   }
 
@@ -482,6 +492,7 @@ function needsRestart(before: NodeConfig, after: NodeConfig): string[] {
     ["Address", before.addresses, after.addresses],
     ["MTU", before.mtu, after.mtu],
     ["[FlowLog]", before.flowLog, after.flowLog],
+    ["[DataPlane]", before.offloads, after.offloads],
     ["[Timers]", before.timing, after.timing],
   ];
   return parts.filter(([, old, now]) => JSON.stringify(old) !== JSON.stringify(now)).map(([key]) =>

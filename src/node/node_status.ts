@@ -43,7 +43,7 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
     addresses: config.addresses.map(prefixText),
     runtime,
     cryptoName: snapshot.cryptoName,
-    offloads: [],
+    offloads: snapshot.offloads,
     processId,
     startedWallMs,
     peers: snapshot.device.peers.map((peer) => peerStatus(peer, names)),

@@ -36,16 +36,22 @@ export class PhysicalRows {
     this.#writer.countTx(key, datagrams, bytes, 0);
   }
 
-  /** Counts one authenticated datagram received: its source is the endpoint, and countRx swaps the sides. */
-  countRx(peer: Peer, endpoints: Uint32Array, endpointWord: number, bytes: number): void {
+  /** Counts authenticated datagrams received from one endpoint, which is their source: countRx swaps the sides. */
+  countRx(
+    peer: Peer,
+    endpoints: Uint32Array,
+    endpointWord: number,
+    datagrams: number,
+    bytes: number,
+  ): void {
     const key = this.#key;
     const v6 = endpoints[endpointWord + ENDPOINT.FAMILY] === 6;
     key[KEY.HEAD] = (v6 ? KEY_SRC_V6 : 0) | (overlayIsV6(peer) ? KEY_DST_V6 : 0);
     key[KEY.PORTS] = endpoints[endpointWord + ENDPOINT.PORT]! << 16;
     this.#fillEndpoint(endpoints, endpointWord, KEY.SRC);
     this.#fillOverlay(peer, KEY.DST);
-    peer.addRx(1, bytes);
-    this.#writer.countRx(key, 1, bytes, 0);
+    peer.addRx(datagrams, bytes);
+    this.#writer.countRx(key, datagrams, bytes, 0);
   }
 
   #fillOverlay(peer: Peer | null, side: number): void {

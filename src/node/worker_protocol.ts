@@ -5,6 +5,7 @@
  * is posted, then `CONTROL.POSTED` is raised, then the wake port is written to; the worker leaves poll(2), and
  * returns to its event loop only when there is a command to take, so that a bank flip costs no turn of it.
  */
+import type { TunOffloads, UdpOffloads } from "../ports.ts";
 import type { DeviceSnapshot, DeviceUpdate, Timing } from "../wireguard/mod.ts";
 
 /** Words of the control block in shared memory (Int32Array). */
@@ -20,11 +21,12 @@ export const CONTROL_BYTES = 4;
 export interface SocketHandle {
   readonly fd: number;
   readonly port: number;
+  readonly offloads: UdpOffloads;
 }
 
 /** Everything the worker needs to begin. Descriptors are main's to close, after the worker has stopped. */
 export interface WorkerStart {
-  readonly tun: { readonly fd: number; readonly name: string };
+  readonly tun: { readonly fd: number; readonly name: string; readonly offloads: TunOffloads };
   readonly wakeFd: number;
   readonly mtuBytes: number;
   readonly timing: Partial<Timing>;
@@ -55,6 +57,8 @@ export interface WorkerSnapshot {
   readonly device: DeviceSnapshot;
   readonly waitingPackets: number;
   readonly cryptoName: string;
+  /** Offloads in use, in words. */
+  readonly offloads: readonly string[];
 }
 
 /** From the worker: the answer to a command, or a notice. */

@@ -39,6 +39,7 @@ export function createBatch(buffer: NativeBuffer, shape: BatchShape): PacketBatc
     slotBytes,
     headroomBytes,
     count: 0,
+    limit: capacity,
     offset: new Uint32Array(capacity),
     length: new Uint32Array(capacity),
     segmentBytes: new Uint32Array(capacity),

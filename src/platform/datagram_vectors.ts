@@ -4,6 +4,8 @@
  * In: a PacketBatch. Out: an array of `struct mmsghdr`, each with one iovec, one socket address and room for control
  * messages; and back: endpoints and lengths. Pure memory: no call is made here.
  *
+ * An entry whose segmentBytes is set is sent with UDP_SEGMENT; one that came with UDP_GRO gets its segmentBytes.
+ *
  * Layouts are those of 64-bit little-endian Linux, which is all that Deno and Bun run on (bits/socket.h,
  * netinet/in.h); musl's differ only in padding that is zero.
  */
@@ -44,7 +46,7 @@ const CMSG = { LENGTH: 0, LEVEL: 8, TYPE: 12, DATA: 16 } as const;
 const PKTINFO4 = { INTERFACE: 0, LOCAL: 4, HEADER: 8, BYTES: 12 } as const;
 /** `struct in6_pktinfo`. */
 const PKTINFO6 = { LOCAL: 0, INTERFACE: 16, BYTES: 20 } as const;
-/** Packet information takes 40 at most; the rest is for UDP_SEGMENT and UDP_GRO (24) and what else a kernel adds. */
+/** Packet information takes 40 at most, UDP_SEGMENT and UDP_GRO 24; the rest is for what else a kernel adds. */
 const CONTROL_STRIDE = 128;
 
 /** Numbers of socket families, levels and control messages. Source: bits/socket.h, linux/in.h, linux/in6.h. */
@@ -55,6 +57,9 @@ export const SOCKET = {
   LEVEL_6: 41,
   PKTINFO_4: 8,
   PKTINFO_6: 50,
+  LEVEL_UDP: 17,
+  UDP_SEGMENT: 103,
+  UDP_GRO: 104,
 } as const;
 
 const MSG_TRUNCATED = 0x20;
@@ -146,9 +151,8 @@ export class DatagramVectors {
       batch.length[index] = truncated
         ? UDP_TRUNCATED
         : view.getUint32(at + MMSGHDR.MESSAGE_LENGTH, true);
-      batch.segmentBytes[index] = 0;
       this.#takeSource(batch.endpoint, index);
-      this.#takeLocal(batch.endpoint, index);
+      this.#takeControls(batch, index);
       this.#resetReceive(index);
     }
     batch.count = count;
@@ -170,8 +174,8 @@ export class DatagramVectors {
     }
   }
 
-  /** Finds our own address among the control messages; a kernel that sends none leaves the words zero. */
-  #takeLocal(endpoint: Uint32Array, index: number): void {
+  /** Finds our own address and the datagrams' length among the control messages; what is not told stays zero. */
+  #takeControls(batch: PacketBatch, index: number): void {
     const { view } = this.#memory;
     const words = index * ENDPOINT_WORDS;
     const used = view.getUint32(index * MMSGHDR.BYTES + MMSGHDR.CONTROL_LENGTH, true);
@@ -179,16 +183,21 @@ export class DatagramVectors {
     const end = at + Math.min(used, CONTROL_STRIDE);
     const level = this.#family === 4 ? SOCKET.LEVEL_4 : SOCKET.LEVEL_6;
     const type = this.#family === 4 ? SOCKET.PKTINFO_4 : SOCKET.PKTINFO_6;
-    endpoint.fill(0, words + ENDPOINT.LOCAL_ADDRESS, words + ENDPOINT_WORDS);
+    batch.segmentBytes[index] = 0;
+    for (let word = words + ENDPOINT.LOCAL_ADDRESS; word < words + ENDPOINT_WORDS; word++) {
+      batch.endpoint[word] = 0;
+    }
     while (at + CMSG.DATA <= end) {
       const length = view.getUint32(at + CMSG.LENGTH, true);
       if (length < CMSG.DATA) return;
-      if (
-        view.getUint32(at + CMSG.LEVEL, true) === level &&
-        view.getUint32(at + CMSG.TYPE, true) === type
-      ) {
-        this.#takePacketInfo(endpoint, words, at + CMSG.DATA);
-        return;
+      const itsLevel = view.getUint32(at + CMSG.LEVEL, true);
+      const itsType = view.getUint32(at + CMSG.TYPE, true);
+      if (itsLevel === level && itsType === type) {
+        this.#takePacketInfo(batch.endpoint, words, at + CMSG.DATA);
+      } else if (itsLevel === SOCKET.LEVEL_UDP && itsType === SOCKET.UDP_GRO) {
+        // An int. One that says as much as all there is says nothing.
+        const segmentBytes = view.getUint32(at + CMSG.DATA, true);
+        if (segmentBytes < batch.length[index]!) batch.segmentBytes[index] = segmentBytes;
       }
       at += (length + 7) & ~7;
     }
@@ -248,7 +257,8 @@ export class DatagramVectors {
     writeAddress(view, vectorAt + IOVEC.BASE, this.#native.address + offset);
     view.setUint32(vectorAt + IOVEC.LENGTH, length, true);
     this.#putDestination(batch.endpoint, from * ENDPOINT_WORDS, index);
-    this.#putLocal(batch.endpoint, from * ENDPOINT_WORDS, index);
+    const used = this.#putLocal(batch.endpoint, from * ENDPOINT_WORDS, index);
+    this.#putSegment(batch.segmentBytes[from]!, used, index);
     return 0;
   }
 
@@ -274,14 +284,12 @@ export class DatagramVectors {
    * Asks for our own address as source, if one is known. The interface is left open, as Linux WireGuard does
    * (send4 of drivers/net/wireguard/socket.c sets the source, not the device): the way out may change while the
    * address stays ours. A link-local destination names its interface by SCOPE.
+   *
+   * @returns Bytes of control messages so far.
    */
-  #putLocal(endpoint: Uint32Array, words: number, index: number): void {
+  #putLocal(endpoint: Uint32Array, words: number, index: number): number {
     const { view } = this.#memory;
-    const headerAt = index * MMSGHDR.BYTES;
-    if (!hasLocal(endpoint, words)) {
-      view.setUint32(headerAt + MMSGHDR.CONTROL_LENGTH, 0, true);
-      return;
-    }
+    if (!hasLocal(endpoint, words)) return 0;
     const at = this.#controlsAt + index * CONTROL_STRIDE;
     const dataAt = at + CMSG.DATA;
     const isV4 = this.#family === 4;
@@ -296,8 +304,22 @@ export class DatagramVectors {
       this.#putAddress6(endpoint, words + ENDPOINT.LOCAL_ADDRESS, dataAt + PKTINFO6.LOCAL);
       view.setUint32(dataAt + PKTINFO6.INTERFACE, 0, true);
     }
-    const space = CMSG.DATA + ((dataBytes + 7) & ~7);
-    view.setUint32(headerAt + MMSGHDR.CONTROL_LENGTH, space, true);
+    return CMSG.DATA + ((dataBytes + 7) & ~7);
+  }
+
+  /** Asks for an entry to be cut into datagrams, if it is to be, and says how long all control messages are. */
+  #putSegment(segmentBytes: number, used: number, index: number): void {
+    const { view } = this.#memory;
+    let space = used;
+    if (segmentBytes !== 0) {
+      const at = this.#controlsAt + index * CONTROL_STRIDE + used;
+      view.setUint32(at + CMSG.LENGTH, CMSG.DATA + 2, true);
+      view.setUint32(at + CMSG.LEVEL, SOCKET.LEVEL_UDP, true);
+      view.setUint32(at + CMSG.TYPE, SOCKET.UDP_SEGMENT, true);
+      view.setUint16(at + CMSG.DATA, segmentBytes, true);
+      space += CMSG.DATA + 8;
+    }
+    view.setUint32(index * MMSGHDR.BYTES + MMSGHDR.CONTROL_LENGTH, space, true);
   }
 
   #putAddress6(endpoint: Uint32Array, word: number, at: number): void {

@@ -4,8 +4,18 @@
  * In: virtual time (MemoryClock), seeds, packets injected by the test. Out: the same ports as the real machine's.
  * Guarantees: nothing blocks, nothing moves but by a call, same seed same run.
  */
-import type { NativeBuffer, PacketBatch, PollPort, TunPort, UdpPort, WakePort } from "../ports.ts";
-import { POLL } from "../ports.ts";
+import { ERRNO } from "../errors.ts";
+import {
+  type NativeBuffer,
+  NO_TUN_OFFLOADS,
+  POLL,
+  type PollPort,
+  TUN_READ_BYTES,
+  type TunOffloads,
+  type TunPort,
+  type UdpPort,
+  type WakePort,
+} from "../ports.ts";
 import { MemoryUdp } from "./memory_network.ts";
 
 export { type Cancel, MemoryClock } from "./memory_clock.ts";
@@ -21,8 +31,8 @@ export {
 } from "./memory_network.ts";
 export { SeededRandom } from "./memory_random.ts";
 
-/** Longest packet or super-packet that a device hands over: an IP packet's 16-bit length. */
-const INJECT_BYTES_MAX = 65_535;
+/** `struct virtio_net_hdr`. */
+const VIRTIO_HEADER_BYTES = 10;
 
 /** Makes a zeroed buffer that only TypeScript addresses. */
 export function memoryBuffer(bytes: number): NativeBuffer {
@@ -30,17 +40,27 @@ export function memoryBuffer(bytes: number): NativeBuffer {
   return { bytes: memory, view: new DataView(memory.buffer) };
 }
 
+/** A packet with the virtio header in front of it. */
+export interface MemoryPacket {
+  readonly header: Uint8Array;
+  readonly packet: Uint8Array;
+}
+
 /** TUN device whose other side is the test: inject() plays the applications, `written` is what they get. */
 export class MemoryTun implements TunPort {
   readonly fd = -1;
-  /** Packets written so far, oldest first; the test may empty it. */
+  readonly readHeader = new DataView(new ArrayBuffer(VIRTIO_HEADER_BYTES));
+  readonly writeHeader = new DataView(new ArrayBuffer(VIRTIO_HEADER_BYTES));
+  /** Packets and super-packets written so far, oldest first; the test may empty it. */
   readonly written: Uint8Array[] = [];
+  /** Header of each that was written. */
+  readonly writtenHeaders: Uint8Array[] = [];
   closed = false;
-  readonly #queue: { readonly packet: Uint8Array; readonly segmentBytes: number }[] = [];
+  readonly #queue: MemoryPacket[] = [];
   #failures = 0;
   #failureErrno = 0;
 
-  constructor(readonly name = "tun0") {}
+  constructor(readonly name = "tun0", readonly offloads: TunOffloads = NO_TUN_OFFLOADS) {}
 
   /** Packets to be read. */
   get waiting(): number {
@@ -48,14 +68,14 @@ export class MemoryTun implements TunPort {
   }
 
   /**
-   * Puts a copy of one packet where read() finds it. With `segmentBytes`, a super-packet of that segment size.
+   * Puts a copy of one packet where read() finds it. @param header Its virtio header; absent = all zero.
    * @throws {RangeError} If it is longer than a kernel would ever hand over.
    */
-  inject(packet: Uint8Array, segmentBytes = 0): void {
-    if (packet.length > INJECT_BYTES_MAX) {
-      throw new RangeError(`Cannot inject ${packet.length} bytes: at most ${INJECT_BYTES_MAX} fit`);
+  inject(packet: Uint8Array, header: Uint8Array = new Uint8Array(VIRTIO_HEADER_BYTES)): void {
+    if (packet.length > TUN_READ_BYTES) {
+      throw new RangeError(`Cannot inject ${packet.length} bytes: at most ${TUN_READ_BYTES} fit`);
     }
-    this.#queue.push({ packet: packet.slice(), segmentBytes });
+    this.#queue.push({ packet: packet.slice(), header: header.slice() });
   }
 
   /** Refuses the next `count` writes with `errno`. */
@@ -64,27 +84,43 @@ export class MemoryTun implements TunPort {
     this.#failureErrno = errno;
   }
 
-  read(batch: PacketBatch): number {
-    const room = batch.slotBytes - batch.headroomBytes;
-    const taken = this.#queue.splice(0, batch.capacity);
-    taken.forEach(({ packet, segmentBytes }, index) => {
-      const offset = index * batch.slotBytes + batch.headroomBytes;
-      batch.buffer.bytes.set(packet.subarray(0, room), offset);
-      batch.offset[index] = offset;
-      batch.length[index] = packet.length;
-      batch.segmentBytes[index] = segmentBytes;
-    });
-    batch.count = taken.length;
-    return taken.length;
+  read(buffer: NativeBuffer, offset: number): number {
+    if (offset + TUN_READ_BYTES > buffer.bytes.length) return -ERRNO.EFAULT;
+    const next = this.#queue.shift();
+    if (next === undefined) return -ERRNO.EAGAIN;
+    buffer.bytes.set(next.packet, offset);
+    new Uint8Array(this.readHeader.buffer).set(next.header);
+    return next.packet.length;
   }
 
   write(buffer: NativeBuffer, offset: number, length: number): number {
+    new Uint8Array(this.writeHeader.buffer).fill(0);
+    return this.#write(buffer.bytes.slice(offset, offset + length));
+  }
+
+  writeParts(
+    buffer: NativeBuffer,
+    partOffset: Uint32Array,
+    partLength: Uint32Array,
+    first: number,
+    count: number,
+  ): number {
+    const bytes: number[] = [];
+    for (let part = first; part < first + count; part++) {
+      const offset = partOffset[part]!;
+      bytes.push(...buffer.bytes.subarray(offset, offset + partLength[part]!));
+    }
+    return this.#write(Uint8Array.from(bytes));
+  }
+
+  #write(packet: Uint8Array): number {
     if (this.#failures > 0) {
       this.#failures--;
       return -this.#failureErrno;
     }
-    this.written.push(buffer.bytes.slice(offset, offset + length));
-    return length;
+    this.written.push(packet);
+    this.writtenHeaders.push(new Uint8Array(this.writeHeader.buffer.slice(0)));
+    return packet.length;
   }
 
   close(): void {

@@ -10,8 +10,12 @@ import { ERRNO } from "../errors.ts";
 import {
   ENDPOINT,
   ENDPOINT_WORDS,
+  NO_UDP_OFFLOADS,
   type PacketBatch,
+  UDP_SEGMENTS_MAX,
+  UDP_SEND_BYTES_MAX,
   UDP_TRUNCATED,
+  type UdpOffloads,
   type UdpPort,
 } from "../ports.ts";
 import type { MemoryClock } from "./memory_clock.ts";
@@ -212,6 +216,8 @@ export class MemoryNetwork {
 export class MemoryUdp implements UdpPort {
   readonly fd = -1;
   readonly family: 4 | 6;
+  /** The test may set it before the socket is used. */
+  offloads: UdpOffloads = NO_UDP_OFFLOADS;
   /** As last set by setMark. */
   mark = 0;
   closed = false;
@@ -272,21 +278,45 @@ export class MemoryUdp implements UdpPort {
   }
 
   receive(batch: PacketBatch): number {
-    const taken = this.#queue.splice(0, batch.capacity);
     const room = batch.slotBytes - batch.headroomBytes;
-    taken.forEach(({ payload, sourceWords }, index) => {
-      const offset = index * batch.slotBytes + batch.headroomBytes;
-      batch.offset[index] = offset;
-      batch.length[index] = payload.length <= room ? payload.length : UDP_TRUNCATED;
-      batch.segmentBytes[index] = 0;
+    let count = 0;
+    while (count < batch.limit && this.#queue.length > 0) {
+      const { payload, sourceWords } = this.#queue.shift()!;
+      const offset = count * batch.slotBytes + batch.headroomBytes;
+      batch.offset[count] = offset;
+      batch.length[count] = payload.length <= room ? payload.length : UDP_TRUNCATED;
+      batch.segmentBytes[count] = 0;
       batch.buffer.bytes.set(payload.subarray(0, room), offset);
-      const endpoint = index * ENDPOINT_WORDS;
+      const endpoint = count * ENDPOINT_WORDS;
       batch.endpoint.set(sourceWords, endpoint);
       batch.endpoint.set(this.#addressWords, endpoint + ENDPOINT.LOCAL_ADDRESS);
       batch.endpoint[endpoint + ENDPOINT.LOCAL_INTERFACE] = 0;
-    });
-    batch.count = taken.length;
-    return taken.length;
+      if (this.offloads.coalescing) this.#coalesce(batch, count, room);
+      count++;
+    }
+    batch.count = count;
+    return count;
+  }
+
+  /** Joins what follows entry `index` to it, as UDP_GRO does: datagrams of one sender and length, the last may be shorter. */
+  #coalesce(batch: PacketBatch, index: number, room: number): void {
+    const segmentBytes = batch.length[index]!;
+    if (segmentBytes === 0 || segmentBytes === UDP_TRUNCATED) return;
+    const source = batch.endpoint.subarray(index * ENDPOINT_WORDS);
+    for (let segments = 1; segments < UDP_SEGMENTS_MAX && this.#queue.length > 0; segments++) {
+      const { payload, sourceWords } = this.#queue[0]!;
+      const total = batch.length[index]! + payload.length;
+      const isSame = sourceWords.every((word, at) =>
+        at >= ENDPOINT.LOCAL_ADDRESS || word === source[at]
+      );
+      const fits = payload.length > 0 && payload.length <= segmentBytes && total <= room;
+      if (!isSame || !fits) return;
+      this.#queue.shift();
+      batch.buffer.bytes.set(payload, batch.offset[index]! + batch.length[index]!);
+      batch.length[index] = total;
+      batch.segmentBytes[index] = segmentBytes;
+      if (payload.length < segmentBytes) return;
+    }
   }
 
   send(batch: PacketBatch, first: number): number {
@@ -324,6 +354,12 @@ export class MemoryUdp implements UdpPort {
     const segmentBytes = batch.segmentBytes[index] || Math.max(1, length);
     if (Math.min(segmentBytes, length) > this.#network.faults.datagramBytesMax) {
       return ERRNO.EMSGSIZE;
+    }
+    if (length > segmentBytes) {
+      if (!this.offloads.segmentation) return ERRNO.EIO;
+      if (length > UDP_SEND_BYTES_MAX || length > segmentBytes * UDP_SEGMENTS_MAX) {
+        return ERRNO.EMSGSIZE;
+      }
     }
     if (this.#failures > 0) {
       this.#failures--;

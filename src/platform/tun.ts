@@ -1,18 +1,22 @@
 /**
  * TUN devices of Linux as TunPort.
  *
- * In: a name. Out: a device whose reads and writes are whole IP packets, without a header of the kernel's own.
- * Closing it removes the interface, unless somebody made the interface persistent before.
- *
- * Every read is a readv(2) into the packet's slot and, behind it, a spill area: so a packet longer than its slot
- * (somebody raised the MTU) gives its true length, which the caller counts. It is also the shape that a
- * virtio header in front of each packet needs (IFF_VNET_HDR): one more entry.
+ * In: a name. Out: a device whose reads and writes are whole IP packets, or super-packets with a virtio header in a
+ * vector of its own, so that packets lie where the caller wants them. Closing it removes the interface, unless
+ * somebody made the interface persistent before. Not here: what a virtio header says.
  * Source: Documentation/networking/tuntap.rst, linux/if_tun.h.
  */
 import { ERRNO, SystemCallError } from "../errors.ts";
 import { INTERFACE_NAME_BYTES } from "../limits.ts";
-import type { NativeBuffer, PacketBatch, TunPort } from "../ports.ts";
-import { type Pointer } from "./ffi.ts";
+import {
+  type NativeBuffer,
+  NO_TUN_OFFLOADS,
+  TUN_READ_BYTES,
+  TUN_WRITE_PARTS_MAX,
+  type TunOffloads,
+  type TunPort,
+} from "../ports.ts";
+import type { Pointer } from "./ffi.ts";
 import {
   type Advice,
   closeFile,
@@ -53,9 +57,23 @@ export const IFREQ = { NAME: 0, FLAGS: INTERFACE_NAME_BYTES, BYTES: 40 } as cons
 /** Path of the device that makes TUN devices. */
 export const TUN_PATH = "/dev/net/tun";
 
-/** Longest IP packet, and so the most that can run over a slot. */
-const SPILL_BYTES = 65_536;
-const VECTORS_PER_READ = 2;
+/** Arguments of SET_OFFLOAD. Checksums go with every other; UDP takes both families or none. Source: linux/if_tun.h. */
+export const TUN_OFFLOAD = {
+  CHECKSUM: 0x01,
+  TSO4: 0x02,
+  TSO6: 0x04,
+  TSO_ECN: 0x08,
+  USO4: 0x20,
+  USO6: 0x40,
+} as const;
+const OFFLOADS_TCP = TUN_OFFLOAD.CHECKSUM | TUN_OFFLOAD.TSO4 | TUN_OFFLOAD.TSO6 |
+  TUN_OFFLOAD.TSO_ECN;
+const OFFLOADS_UDP = TUN_OFFLOAD.USO4 | TUN_OFFLOAD.USO6;
+
+/** `struct virtio_net_hdr`, which the kernel puts before each packet; packet/virtio.ts reads it. */
+const VIRTIO_HEADER_BYTES = 10;
+/** Room for one: native memory comes in words. */
+const HEADER_ROOM = 16;
 
 const ADVICE_OPEN: Advice = {
   [ERRNO.ENOENT]:
@@ -79,6 +97,8 @@ export interface TunOptions {
   readonly name: string;
   /** Whether more descriptors may be opened on the same interface. */
   readonly multiQueue?: boolean;
+  /** Whether super-packets are wanted, as far as the kernel knows them. Default: no. */
+  readonly offloads?: boolean;
 }
 
 /**
@@ -87,12 +107,11 @@ export interface TunOptions {
  * @throws {RangeError} If the name cannot be an interface's.
  * @throws {SystemCallError} If the kernel refuses; nothing is left behind.
  */
-export function openTun({ name, multiQueue = false }: TunOptions): TunPort {
-  const request = interfaceRequest(
-    name,
-    TUN_FLAG.TUN | TUN_FLAG.NO_PACKET_INFO | (multiQueue ? TUN_FLAG.MULTI_QUEUE : 0),
-  );
+export function openTun({ name, multiQueue = false, offloads = false }: TunOptions): TunPort {
+  const flags = TUN_FLAG.TUN | TUN_FLAG.NO_PACKET_INFO | (multiQueue ? TUN_FLAG.MULTI_QUEUE : 0);
   const action = `open TUN device "${name}"`;
+  const header = offloads && knowsHeaders(action);
+  const request = interfaceRequest(name, flags | (header ? TUN_FLAG.VIRTIO_HEADER : 0));
   const fd = openTunNode(action);
   try {
     deviceControl(fd, TUN_REQUEST.SET_INTERFACE, request, action, ADVICE_ATTACH);
@@ -100,12 +119,33 @@ export function openTun({ name, multiQueue = false }: TunOptions): TunPort {
     closeFile(fd);
     throw error;
   }
-  return tunOf(fd, interfaceName(request));
+  return tunOf(fd, interfaceName(request), header ? setOffloads(fd) : NO_TUN_OFFLOADS);
 }
 
 /** Port of a TUN descriptor that another thread opened; only one of the two may close it. */
-export function tunOf(fd: number, name: string): TunPort {
-  return new NativeTun(fd, name);
+export function tunOf(fd: number, name: string, offloads: TunOffloads): TunPort {
+  return new NativeTun(fd, name, offloads);
+}
+
+/** Whether this kernel's TUN devices can have virtio headers; all since 2.6.27 can. */
+function knowsHeaders(action: string): boolean {
+  const fd = openTunNode(action);
+  try {
+    const features = new Uint8Array(4);
+    deviceControl(fd, TUN_REQUEST.GET_FEATURES, features, action);
+    return (new DataView(features.buffer).getUint32(0, true) & TUN_FLAG.VIRTIO_HEADER) !== 0;
+  } finally {
+    closeFile(fd);
+  }
+}
+
+/** Asks for all super-packets, then for fewer: UDP's are known since Linux 6.2. */
+function setOffloads(fd: number): TunOffloads {
+  const accepts = (offload: number): boolean =>
+    libc().ioctlValue(fd, TUN_REQUEST.SET_OFFLOAD, offload) === 0;
+  if (accepts(OFFLOADS_TCP | OFFLOADS_UDP)) return { header: true, tcp: true, udp: true };
+  if (accepts(OFFLOADS_TCP)) return { header: true, tcp: true, udp: false };
+  return { header: true, tcp: false, udp: false };
 }
 
 /** Opens /dev/net/tun. @throws {SystemCallError} Saying that `action` failed. */
@@ -142,43 +182,73 @@ function interfaceName(request: Uint8Array): string {
 
 class NativeTun implements TunPort {
   readonly #libc: Libc = libc();
-  readonly #spill: NativeMemory = allocateNative(SPILL_BYTES);
-  readonly #writeVector: NativeMemory = allocateNative(IOVEC.BYTES);
-  readonly #readVectors = new WeakMap<PacketBatch, ReadVectors>();
+  /** iovecs of a read: header and packet; of a write: header and parts. */
+  readonly #readVectors: NativeMemory = allocateNative(2 * IOVEC.BYTES);
+  readonly #writeVectors: NativeMemory = allocateNative((1 + TUN_WRITE_PARTS_MAX) * IOVEC.BYTES);
+  readonly #readHeader: NativeMemory = allocateNative(HEADER_ROOM);
+  readonly #writeHeader: NativeMemory = allocateNative(HEADER_ROOM);
+  /** Pointers into the vectors: behind the header's where the device has none. */
+  readonly #readPointer: Pointer;
+  readonly #writePointer: Pointer;
+  readonly #headers: 0 | 1;
+  readonly #headerBytes: number;
+  readonly readHeader: DataView;
+  readonly writeHeader: DataView;
   #open = true;
 
-  constructor(readonly fd: number, readonly name: string) {}
+  constructor(readonly fd: number, readonly name: string, readonly offloads: TunOffloads) {
+    this.#headers = offloads.header ? 1 : 0;
+    this.#headerBytes = offloads.header ? VIRTIO_HEADER_BYTES : 0;
+    this.readHeader = this.#readHeader.view;
+    this.writeHeader = this.#writeHeader.view;
+    const start = offloads.header ? 0 : IOVEC.BYTES;
+    this.#readPointer = this.#readVectors.pointerAt(start);
+    this.#writePointer = this.#writeVectors.pointerAt(start);
+    putVector(this.#readVectors.view, 0, this.#readHeader.address, VIRTIO_HEADER_BYTES);
+    putVector(this.#writeVectors.view, 0, this.#writeHeader.address, VIRTIO_HEADER_BYTES);
+  }
 
-  read(batch: PacketBatch): number {
-    const { pointers } = this.#vectorsOf(batch);
-    const { capacity, slotBytes, headroomBytes } = batch;
-    let count = 0;
-    let errno = 0;
-    while (count < capacity) {
-      const length = this.#libc.readv(this.fd, pointers[count]!, VECTORS_PER_READ);
-      if (length < 0) {
-        errno = lastErrno();
-        break;
-      }
-      batch.offset[count] = count * slotBytes + headroomBytes;
-      batch.length[count] = length;
-      batch.segmentBytes[count] = 0;
-      count++;
-    }
-    batch.count = count;
-    // What failed after the first packet fails again at the next read, and is told then.
-    return count > 0 || errno === ERRNO.EAGAIN || errno === ERRNO.EINTR ? count : -errno;
+  read(buffer: NativeBuffer, offset: number): number {
+    const native = nativeMemoryOf(buffer);
+    // C checks nothing: what lies outside is refused here as the kernel would refuse it.
+    if (offset + TUN_READ_BYTES > native.bytes.length) return -ERRNO.EFAULT;
+    putVector(this.#readVectors.view, 1, native.address + offset, TUN_READ_BYTES);
+    const length = this.#libc.readv(this.fd, this.#readPointer, this.#headers + 1);
+    return length < 0 ? -lastErrno() : length - this.#headerBytes;
   }
 
   write(buffer: NativeBuffer, offset: number, length: number): number {
+    this.writeHeader.setUint32(0, 0);
+    this.writeHeader.setUint32(4, 0);
+    this.writeHeader.setUint16(8, 0);
     const native = nativeMemoryOf(buffer);
-    // C checks nothing: what lies outside is refused here as the kernel would refuse it.
     if (offset + length > native.bytes.length) return -ERRNO.EFAULT;
-    const { view, pointer } = this.#writeVector;
-    writeAddress(view, IOVEC.BASE, native.address + offset);
-    view.setUint32(IOVEC.LENGTH, length, true);
-    const written = this.#libc.writev(this.fd, pointer, 1);
-    return written < 0 ? -lastErrno() : written;
+    putVector(this.#writeVectors.view, 1, native.address + offset, length);
+    return this.#write(1);
+  }
+
+  writeParts(
+    buffer: NativeBuffer,
+    partOffset: Uint32Array,
+    partLength: Uint32Array,
+    first: number,
+    count: number,
+  ): number {
+    const { bytes, address } = nativeMemoryOf(buffer);
+    const { view } = this.#writeVectors;
+    if (count > TUN_WRITE_PARTS_MAX) return -ERRNO.EINVAL;
+    for (let part = 0; part < count; part++) {
+      const offset = partOffset[first + part]!;
+      const length = partLength[first + part]!;
+      if (offset + length > bytes.length) return -ERRNO.EFAULT;
+      putVector(view, part + 1, address + offset, length);
+    }
+    return this.#write(count);
+  }
+
+  #write(parts: number): number {
+    const written = this.#libc.writev(this.fd, this.#writePointer, this.#headers + parts);
+    return written < 0 ? -lastErrno() : written - this.#headerBytes;
   }
 
   close(): void {
@@ -186,44 +256,11 @@ class NativeTun implements TunPort {
     this.#open = false;
     closeFile(this.fd);
   }
-
-  #vectorsOf(batch: PacketBatch): ReadVectors {
-    let vectors = this.#readVectors.get(batch);
-    if (vectors === undefined) {
-      vectors = new ReadVectors(batch, this.#spill);
-      this.#readVectors.set(batch, vectors);
-    }
-    return vectors;
-  }
 }
 
-/** For each slot of a batch: two iovecs, the slot behind its headroom and the spill area. Made once. */
-class ReadVectors {
-  /** Address of each slot's iovecs. */
-  readonly pointers: readonly Pointer[];
-  /** Kept, because the iovecs point to it. */
-  readonly memory: NativeMemory;
-
-  constructor(batch: PacketBatch, spill: NativeMemory) {
-    const { capacity, slotBytes, headroomBytes } = batch;
-    const packets = nativeMemoryOf(batch.buffer);
-    if (capacity * slotBytes > packets.bytes.length || headroomBytes >= slotBytes) {
-      throw new RangeError(
-        `Cannot read into ${capacity} slots of ${slotBytes} bytes: too little memory`,
-      );
-    }
-    const stride = VECTORS_PER_READ * IOVEC.BYTES;
-    this.memory = allocateNative(capacity * stride);
-    const pointers: Pointer[] = [];
-    for (let slot = 0; slot < capacity; slot++) {
-      const at = slot * stride;
-      const { view } = this.memory;
-      writeAddress(view, at + IOVEC.BASE, packets.address + slot * slotBytes + headroomBytes);
-      view.setUint32(at + IOVEC.LENGTH, slotBytes - headroomBytes, true);
-      writeAddress(view, at + IOVEC.BYTES + IOVEC.BASE, spill.address);
-      view.setUint32(at + IOVEC.BYTES + IOVEC.LENGTH, spill.bytes.length, true);
-      pointers.push(this.memory.pointerAt(at));
-    }
-    this.pointers = pointers;
-  }
+/** Writes `struct iovec` number `index`. */
+function putVector(view: DataView, index: number, address: number, length: number): void {
+  const at = index * IOVEC.BYTES;
+  writeAddress(view, at + IOVEC.BASE, address);
+  view.setUint32(at + IOVEC.LENGTH, length, true);
 }

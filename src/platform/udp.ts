@@ -7,7 +7,14 @@
  */
 import { ERRNO, SystemCallError } from "../errors.ts";
 import { SOCKET_BUFFER_BYTES } from "../limits.ts";
-import { ENDPOINT, ENDPOINT_WORDS, type PacketBatch, type UdpPort } from "../ports.ts";
+import {
+  ENDPOINT,
+  ENDPOINT_WORDS,
+  NO_UDP_OFFLOADS,
+  type PacketBatch,
+  type UdpOffloads,
+  type UdpPort,
+} from "../ports.ts";
 import { anyAddress, DatagramVectors, hasLocal, portOf, SOCKET } from "./datagram_vectors.ts";
 import {
   type Advice,
@@ -57,6 +64,8 @@ export interface UdpOptions {
   readonly port: number;
   /** SO_MARK; 0 or absent = none. */
   readonly mark?: number;
+  /** Whether many datagrams are to be moved as one, as far as the kernel knows how. Default: no. */
+  readonly offloads?: boolean;
 }
 
 /** Sockets of both families on one port; null where the machine has no such family. */
@@ -67,14 +76,14 @@ export interface UdpPair {
 }
 
 /** Opens a UDP socket. @throws {SystemCallError} If the kernel refuses; nothing is left open. */
-export function openUdp({ family, port, mark = 0 }: UdpOptions): UdpPort {
+export function openUdp({ family, port, mark = 0, offloads = false }: UdpOptions): UdpPort {
   const fd = openSocket(
     family === 4 ? SOCKET.FAMILY_4 : SOCKET.FAMILY_6,
     SOCK_DGRAM_NONBLOCK,
     0,
     `UDP socket of IPv${family}`,
   );
-  const udp = new NativeUdp(fd, family);
+  const udp = new NativeUdp(fd, family, offloads ? setOffloads(fd) : NO_UDP_OFFLOADS);
   try {
     configure(fd, family);
     if (mark !== 0) udp.setMark(mark);
@@ -88,8 +97,8 @@ export function openUdp({ family, port, mark = 0 }: UdpOptions): UdpPort {
 }
 
 /** Port of a socket that another thread opened with openUdp; only one of the two may close it. */
-export function udpOf(fd: number, family: 4 | 6): UdpPort {
-  const udp = new NativeUdp(fd, family);
+export function udpOf(fd: number, family: 4 | 6, offloads: UdpOffloads): UdpPort {
+  const udp = new NativeUdp(fd, family, offloads);
   udp.port = boundPort(fd);
   return udp;
 }
@@ -99,8 +108,17 @@ export function udpOf(fd: number, family: 4 | 6): UdpPort {
  *
  * @throws {SystemCallError} If the port is taken, or the machine has neither family; nothing is left open.
  */
-export function openUdpPair(port: number, mark = 0): UdpPair {
-  return pairUp(openUdp, port, mark);
+export function openUdpPair(port: number, mark = 0, offloads = false): UdpPair {
+  return pairUp((options) => openUdp({ ...options, offloads }), port, mark);
+}
+
+/** Asks for UDP_GRO and looks whether UDP_SEGMENT is known: both are wishes. */
+function setOffloads(fd: number): UdpOffloads {
+  return {
+    // Of no size, which is what a socket has anyway: each send says its own.
+    segmentation: setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_SEGMENT, 0) === 0,
+    coalescing: setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_GRO, 1) === 0,
+  };
 }
 
 /** openUdpPair with the way to open one socket as a parameter, for tests. */
@@ -192,12 +210,16 @@ class NativeUdp implements UdpPort {
   #open = true;
   port = 0;
 
-  constructor(readonly fd: number, readonly family: 4 | 6) {}
+  constructor(
+    readonly fd: number,
+    readonly family: 4 | 6,
+    readonly offloads: UdpOffloads,
+  ) {}
 
   receive(batch: PacketBatch): number {
     const vectors = this.#receivingOf(batch);
-    let received = this.#receive(vectors, batch.capacity);
-    if (received < 0 && isPending(-received)) received = this.#receive(vectors, batch.capacity);
+    let received = this.#receive(vectors, batch.limit);
+    if (received < 0 && isPending(-received)) received = this.#receive(vectors, batch.limit);
     if (received < 0) {
       batch.count = 0;
       return received === -ERRNO.EAGAIN || received === -ERRNO.EINTR ? 0 : received;
@@ -206,8 +228,8 @@ class NativeUdp implements UdpPort {
     return received;
   }
 
-  #receive(vectors: DatagramVectors, capacity: number): number {
-    const received = this.#libc.recvmmsg(this.fd, vectors.pointer, capacity, MSG_DONTWAIT, null);
+  #receive(vectors: DatagramVectors, limit: number): number {
+    const received = this.#libc.recvmmsg(this.fd, vectors.pointer, limit, MSG_DONTWAIT, null);
     return received < 0 ? -lastErrno() : received;
   }
 

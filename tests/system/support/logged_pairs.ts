@@ -123,6 +123,8 @@ export async function startLoggedPair(
       ...peer,
       allowedIps: [...peer.allowedIps, ...options.allowedIps ?? []],
     })),
+    // The kernel is the witness: it counts packets one by one only where there are no super-packets.
+    offloads: "udp" as const,
     flowLog: [`Collector = ${sink.url}`, `StateDirectory = ${stateDirectory}`]
       .concat(options.flowLog ?? []),
   };

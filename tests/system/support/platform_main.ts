@@ -30,6 +30,8 @@ import {
   ENDPOINT_WORDS,
   type PacketBatch,
   POLL,
+  TUN_READ_BYTES,
+  TUN_WRITE_PARTS_MAX,
   type TunPort,
   UDP_TRUNCATED,
   type UdpPort,
@@ -54,8 +56,9 @@ function openDescriptors(): number {
   return readdirSync("/proc/self/fd").length;
 }
 
+/** Behind the slots is room for what TunPort.read wants free. */
 function batchOf(capacity: number, slotBytes = 2048): PacketBatch {
-  const buffer = allocateNative(capacity * slotBytes);
+  const buffer = allocateNative(capacity * slotBytes + TUN_READ_BYTES);
   return createBatch(buffer, { capacity, slotBytes, headroomBytes: HEADROOM_BYTES });
 }
 
@@ -106,6 +109,20 @@ function tunUp(name: string): TunPort {
   return tun;
 }
 
+/** Reads what waits into the batch, a slot a packet. @returns How many, or a negated errno when the first read failed. */
+function readBatch(tun: TunPort, batch: PacketBatch): number {
+  batch.count = 0;
+  while (batch.count < batch.capacity) {
+    const offset = batch.count * batch.slotBytes + HEADROOM_BYTES;
+    const length = tun.read(batch.buffer, offset);
+    if (length < 0) return batch.count > 0 || length === -ERRNO.EAGAIN ? batch.count : length;
+    batch.offset[batch.count] = offset;
+    batch.length[batch.count] = length;
+    batch.count++;
+  }
+  return batch.count;
+}
+
 function failure(action: () => unknown): Error {
   try {
     action();
@@ -131,13 +148,13 @@ const CASES: Record<string, () => void> = {
     toV4(batch, 0, 0x0a090002, 7777);
     batch.count = 1;
     sendAll(udp, batch);
-    assert.equal(tun.read(packets), 1);
+    assert.equal(readBatch(tun, packets), 1);
     const { view, bytes } = packets.buffer;
     const at = packets.offset[0]!;
     assert.equal(at, HEADROOM_BYTES);
     assert.equal(packets.length[0], 20 + 8 + 5);
     assert.equal(view.getUint32(at + 16), 0x0a090002, "destination");
-    assert.equal(tun.read(packets), 0, "nothing waits");
+    assert.equal(readBatch(tun, packets), 0, "nothing waits");
     assert.equal(packets.count, 0);
     // The answer: addresses and ports swapped, which leaves both checksums right.
     view.setUint32(at + 16, view.getUint32(at + 12));
@@ -170,36 +187,34 @@ const CASES: Record<string, () => void> = {
     batch.count = 200;
     sendAll(udp, batch);
     const packets = batchOf(128);
-    assert.equal(tun.read(packets), 128);
+    assert.equal(readBatch(tun, packets), 128);
     assert.deepEqual([...packets.length], Array.from({ length: 128 }, (_, at) => 38 + at));
-    assert.equal(tun.read(packets), 72);
+    assert.equal(readBatch(tun, packets), 72);
     assert.deepEqual(
       [...packets.length.subarray(0, 72)],
       Array.from({ length: 72 }, (_, at) => 166 + at),
     );
-    assert.equal(tun.read(packets), 0);
+    assert.equal(readBatch(tun, packets), 0);
     tun.close();
     udp.close();
   },
 
-  "read() gives the true length of a packet that does not fit and leaves its neighbours alone"() {
+  "read() refuses memory that is too short for the longest packet"() {
     const tun = tunUp("p2");
     const udp = openUdp({ family: 4, port: 0 });
-    const batch = batchOf(3);
-    for (const [index, length] of [100, 1000, 100].entries()) {
-      fill(batch, index, length);
-      toV4(batch, index, 0x0a090002, 7777);
-    }
-    batch.count = 3;
+    const batch = batchOf(1);
+    fill(batch, 0, 100);
+    toV4(batch, 0, 0x0a090002, 7777);
+    batch.count = 1;
     sendAll(udp, batch);
-    const packets = batchOf(4, 256);
-    packets.buffer.bytes.fill(0xee);
-    assert.equal(tun.read(packets), 3);
-    assert.deepEqual([...packets.length], [128, 1028, 128, 0]);
-    const { bytes } = packets.buffer;
-    assert.ok(bytes.subarray(512, 512 + HEADROOM_BYTES).every((byte) => byte === 0xee));
-    assert.equal(bytes[512 + HEADROOM_BYTES], 0x45);
-    assert.ok(bytes.subarray(768).every((byte) => byte === 0xee));
+    const buffer = allocateNative(TUN_READ_BYTES + 8);
+    buffer.bytes.fill(0xee);
+    assert.equal(tun.read(buffer, 9), -ERRNO.EFAULT);
+    assert.ok(buffer.bytes.every((byte) => byte === 0xee), "nothing was written");
+    assert.equal(tun.read(buffer, 8), 128);
+    assert.equal(buffer.bytes[8], 0x45);
+    assert.ok(buffer.bytes.subarray(0, 8).every((byte) => byte === 0xee));
+    assert.ok(buffer.bytes.subarray(136).every((byte) => byte === 0xee));
     tun.close();
     udp.close();
   },
@@ -238,7 +253,7 @@ const CASES: Record<string, () => void> = {
     assert.equal(poll.wait(0), 0);
     ip("link", "delete", "p3");
     assert.equal(poll.wait(Infinity) & POLL.ERROR, POLL.ERROR);
-    assert.equal(tun.read(batchOf(2)), -ERRNO.EBADFD);
+    assert.equal(readBatch(tun, batchOf(2)), -ERRNO.EBADFD);
     tun.close();
     wake.close();
   },
@@ -399,6 +414,111 @@ const CASES: Record<string, () => void> = {
     b.close();
   },
 
+  "offloads of a socket: entries are cut, joined, and refused when they are too many"() {
+    for (const family of [4, 6] as const) {
+      const a = openUdp({ family, port: 0, offloads: true });
+      const b = openUdp({ family, port: 0, offloads: true });
+      const plain = openUdp({ family, port: 0 });
+      assert.deepEqual(a.offloads, { segmentation: true, coalescing: true });
+      assert.deepEqual(plain.offloads, { segmentation: false, coalescing: false });
+      const out = batchOf(1, 65_728);
+      const received = batchOf(8, 65_728);
+      const send = (length: number, segmentBytes: number, port: number): number => {
+        if (family === 4) toV4(out, 0, LOOPBACK, port);
+        else toV6Loopback(out, 0, port);
+        fill(out, 0, length);
+        out.segmentBytes[0] = segmentBytes;
+        out.count = 1;
+        return a.send(out, 0);
+      };
+      assert.equal(send(64 * 1000, 1000, plain.port), 1);
+      const few = batchOf(64);
+      assert.equal(plain.receive(few), 64);
+      assert.ok(few.length.every((length) => length === 1000));
+      assert.equal(send(2500, 1000, b.port), 1);
+      assert.equal(send(700, 0, b.port), 1);
+      received.limit = 1;
+      assert.equal(b.receive(received), 1);
+      assert.deepEqual([received.length[0], received.segmentBytes[0]], [2500, 1000]);
+      received.limit = 8;
+      assert.equal(b.receive(received), 1);
+      assert.deepEqual([received.length[0], received.segmentBytes[0]], [700, 0]);
+      assert.ok(send(65_507, 100, b.port) < 0, "more datagrams than an entry may have");
+      assert.equal(b.receive(received), 0, "all or none");
+      for (const port of [a, b, plain]) port.close();
+    }
+    ip("link", "set", "lo", "mtu", "1280");
+    const a = openUdp({ family: 4, port: 0, offloads: true });
+    const out = batchOf(1, 65_728);
+    fill(out, 0, 4000);
+    toV4(out, 0, LOOPBACK, a.port);
+    out.segmentBytes[0] = 2000;
+    out.count = 1;
+    const refused = a.send(out, 0);
+    assert.ok(
+      refused === -ERRNO.EINVAL || refused === -ERRNO.EMSGSIZE,
+      `${refused}: what is cut cannot be fragmented`,
+    );
+    a.close();
+  },
+
+  "offloads of a device: what the kernel takes, and headers"() {
+    const plain = openTun({ name: "po0" });
+    assert.deepEqual(plain.offloads, { header: false, tcp: false, udp: false });
+    plain.close();
+    const tun = openTun({ name: "po1", offloads: true });
+    // Every kernel since 2.6.27 has TCP's; UDP's came with 6.2.
+    assert.ok(tun.offloads.header && tun.offloads.tcp);
+    assert.equal(tun.offloads.udp, probeMachine().tun.offloads.uso);
+    ip("link", "set", "po1", "addrgenmode", "none");
+    ip("address", "add", "10.9.0.1/24", "dev", "po1");
+    ip("link", "set", "po1", "up");
+    const udp = openUdp({ family: 4, port: 0, offloads: true });
+    const out = batchOf(1, 65_728);
+    fill(out, 0, 3000);
+    toV4(out, 0, 0x0a090002, 7777);
+    out.segmentBytes[0] = 1000;
+    out.count = 1;
+    sendAll(udp, out);
+    const packets = batchOf(4, 4096);
+    assert.equal(readBatch(tun, packets), tun.offloads.udp ? 1 : 3);
+    if (tun.offloads.udp) {
+      assert.equal(packets.length[0], 20 + 8 + 3000);
+      // VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_UDP_L4, gso_size.
+      assert.equal(tun.readHeader.getUint8(0), 1);
+      assert.equal(tun.readHeader.getUint8(1), 5);
+      assert.equal(tun.readHeader.getUint16(4, true), 1000);
+    }
+    // An answer in two parts. The address behind 10.9.0.2:7777 is turned round; no UDP checksum.
+    const { view } = packets.buffer;
+    const at = packets.offset[0]!;
+    view.setUint32(at + 16, view.getUint32(at + 12));
+    view.setUint32(at + 12, 0x0a090002);
+    view.setUint16(at + 22, view.getUint16(at + 20));
+    view.setUint16(at + 20, 7777);
+    view.setUint16(at + 2, 33);
+    view.setUint16(at + 24, 13);
+    view.setUint16(at + 26, 0);
+    view.setUint16(at + 10, 0);
+    let sum = 0;
+    for (let word = 0; word < 20; word += 2) sum += view.getUint16(at + word);
+    view.setUint16(at + 10, ~((sum & 0xffff) + (sum >>> 16)) & 0xffff);
+    const offsets = Uint32Array.of(0, at, at + 30);
+    const lengths = Uint32Array.of(0, 30, 3);
+    assert.equal(tun.writeParts(packets.buffer, offsets, lengths, 1, 2), 33);
+    const received = batchOf(1);
+    assert.equal(udp.receive(received), 1);
+    assert.equal(received.length[0], 5);
+    lengths[2] = packets.buffer.bytes.length;
+    assert.equal(tun.writeParts(packets.buffer, offsets, lengths, 1, 2), -ERRNO.EFAULT);
+    assert.equal(
+      tun.writeParts(packets.buffer, offsets, lengths, 0, TUN_WRITE_PARTS_MAX + 1),
+      -ERRNO.EINVAL,
+    );
+    tun.close();
+    udp.close();
+  },
+
   "send() stops before a datagram that cannot be sent and says why when it is first"() {
     const a = openUdp({ family: 4, port: 0 });
     const b = openUdp({ family: 4, port: 0 });
@@ -466,7 +586,7 @@ const CASES: Record<string, () => void> = {
         moved += a.receive(received);
         moved += feeder.send(intoTun, 0);
         poll.wait(0);
-        moved += tun.read(packets);
+        moved += readBatch(tun, packets);
         for (let index = 0; index < packets.count; index++) {
           tun.write(packets.buffer, packets.offset[index]!, packets.length[index]!);
         }
@@ -519,7 +639,7 @@ const CASES: Record<string, () => void> = {
     toV4(small, 0, 0x0a090002, 9);
     small.count = 1;
     sendAll(toTun, small);
-    assert.equal(tun.read(packets), 1);
+    assert.equal(readBatch(tun, packets), 1);
     // Flags of the IPv4 header: routers on the way may fragment.
     assert.equal(packets.buffer.view.getUint16(packets.offset[0]! + 6) & 0x4000, 0, "DF");
     tun.close();
@@ -565,7 +685,7 @@ const CASES: Record<string, () => void> = {
     wake.wake();
     assert.equal(poll.wait(0.5), POLL.UDP4 | POLL.UDP6 | POLL.TUN | POLL.WAKE);
     wake.drain();
-    assert.equal(tun.read(received), 1);
+    assert.equal(readBatch(tun, received), 1);
     assert.equal(poll.wait(0), POLL.UDP4 | POLL.UDP6);
     assert.equal(udp4!.receive(received), 1);
     poll.watch(udp4, null);

@@ -6,6 +6,8 @@
  */
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
+import type { OffloadChoice } from "../../../src/node/config.ts";
 import { type Child, type CommandResult, mustSync, type SignalName } from "./command.ts";
 import type { Namespace } from "./namespaces.ts";
 import { programCommand, ROOT, type Runtime } from "./runtimes.ts";
@@ -59,6 +61,8 @@ export interface TunnelConfig {
   /** wg-quick's `Table`. */
   readonly table?: string;
   readonly timers?: TimersConfig;
+  /** Which offloads ours may use; default: what TUNLOG_SYSTEM_OFFLOADS says, or all that work. */
+  readonly offloads?: OffloadChoice;
   /** Lines of [FlowLog], e.g. `Output = /path`. Default: `Output = none`. */
   readonly flowLog?: readonly string[];
   /** Further lines of [Interface]. */
@@ -79,6 +83,8 @@ export function renderConfig(config: TunnelConfig): string {
     lines.push("", "[Timers]");
     for (const [key, seconds] of Object.entries(config.timers)) lines.push(`${key} = ${seconds}`);
   }
+  const offloads = config.offloads ?? process.env.TUNLOG_SYSTEM_OFFLOADS;
+  if (offloads !== undefined) lines.push("", "[DataPlane]", `Offloads = ${offloads}`);
   lines.push("", "[FlowLog]", ...config.flowLog ?? ["Output = none"]);
   return `${lines.join("\n")}\n`;
 }

@@ -512,6 +512,11 @@ const WRONG: readonly (readonly [before: string, line: string, said: RegExp])[] 
     /^Key "Colector" is not known in \[FlowLog\]: Collector is probably meant$/,
   ],
   [
+    `${INTERFACE}[DataPlane]\n`,
+    "Offloads = on",
+    /^Offloads "on" must be auto, none, tun, udp$/,
+  ],
+  [
     `${INTERFACE}[Collector]\n`,
     "Url = x",
     /^Key "Url" is not known in \[Collector\]: wanted is one of Listen, Data/,
@@ -812,4 +817,11 @@ test("parseNodeConfig() throws nothing but ConfigError, and no secret with it, w
     { seed: 2, numRuns: 2000 },
   );
   assert.ok(parsed > 20, `only ${parsed} texts were taken`);
+});
+
+test("parseNodeConfig() reads which offloads may be used, all unless it is said", () => {
+  assert.equal(parse(INTERFACE).offloads, "auto");
+  for (const level of ["auto", "none", "tun", "udp"]) {
+    assert.equal(parse(`${INTERFACE}[DataPlane]\nOffloads = ${level}\n`).offloads, level);
+  }
 });

@@ -243,13 +243,35 @@ test("MemoryUdp.send clears a LOCAL address that is not the socket's and keeps i
   assert.equal(batch.endpoint[ENDPOINT_WORDS + ENDPOINT.LOCAL_ADDRESS + 3], 0);
 });
 
-test("MemoryUdp.send splits a super-datagram into its segments", () => {
+test("MemoryUdp.send splits an entry into its datagrams, if it is told that it can", () => {
   const { a, b } = setUp({ datagramBytesMax: 40 });
   const batch = newBatch();
   push(batch, 0, 100);
   batch.segmentBytes[0] = 40;
+  assert.equal(a.send(batch, 0), -ERRNO.EIO);
+  a.offloads = { segmentation: true, coalescing: false };
   assert.equal(a.send(batch, 0), 1);
   assert.deepEqual(drain(b).map(({ payload }) => payload.length), [40, 40, 20]);
+  batch.segmentBytes[0] = 1;
+  push(batch, 0, 65);
+  batch.segmentBytes[0] = 1;
+  assert.equal(a.send(batch, 0), -ERRNO.EMSGSIZE, "one more than an entry may have");
+});
+
+test("MemoryUdp.receive joins datagrams of one length and a shorter last one, if it is told to", () => {
+  const { a, b } = setUp({});
+  b.offloads = { segmentation: false, coalescing: true };
+  const batch = newBatch();
+  for (const [index, length] of [30, 30, 10, 10, 20].entries()) push(batch, index, length);
+  assert.equal(a.send(batch, 0), 5);
+  const received = newBatch();
+  received.limit = 2;
+  assert.equal(b.receive(received), 2);
+  assert.deepEqual([...received.length.subarray(0, 2)], [70, 10]);
+  assert.deepEqual([...received.segmentBytes.subarray(0, 2)], [30, 0]);
+  received.limit = 64;
+  assert.equal(b.receive(received), 1);
+  assert.deepEqual([received.length[0], received.segmentBytes[0]], [20, 0]);
 });
 
 test("MemoryUdp.receive marks a datagram that does not fit its slot", () => {

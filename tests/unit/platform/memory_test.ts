@@ -6,7 +6,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { ERRNO } from "../../../src/errors.ts";
 import { createBatch } from "../../../src/packet/mod.ts";
-import { POLL, type UdpPort } from "../../../src/ports.ts";
+import { POLL, TUN_READ_BYTES, type UdpPort } from "../../../src/ports.ts";
 import {
   memoryBuffer,
   MemoryClock,
@@ -78,26 +78,39 @@ test("SeededRandom repeats for a seed, differs between seeds and is even", () =>
   assert.ok(Math.abs(mean - 127.5) < 1.5, `${mean}`);
 });
 
-test("MemoryTun.read takes what was injected, a too long packet with its true length", () => {
+test("MemoryTun.read takes what was injected, with its header", () => {
   const tun = new MemoryTun("wg7");
-  const shape = { capacity: 2, slotBytes: 48, headroomBytes: 16 };
-  const batch = createBatch(memoryBuffer(96), shape);
+  const buffer = memoryBuffer(TUN_READ_BYTES + 4);
   assert.equal(tun.name, "wg7");
-  assert.equal(tun.read(batch), 0);
+  assert.equal(tun.read(buffer, 4), -ERRNO.EAGAIN);
   const packet = Uint8Array.of(1, 2, 3);
-  tun.inject(packet);
+  const header = Uint8Array.from({ length: 10 }, (_, index) => index);
+  tun.inject(packet, header);
   packet[0] = 9;
-  tun.inject(new Uint8Array(33).fill(7), 20);
+  header[0] = 9;
   tun.inject(Uint8Array.of(4));
-  assert.throws(() => tun.inject(new Uint8Array(65_536)), RangeError);
-  assert.equal(tun.read(batch), 2);
-  assert.equal(batch.count, 2);
-  assert.deepEqual(Array.from(batch.offset), [16, 64]);
-  assert.deepEqual(Array.from(batch.length), [3, 33]);
-  assert.deepEqual(Array.from(batch.segmentBytes), [0, 20]);
-  assert.deepEqual(Array.from(batch.buffer.bytes.subarray(16, 20)), [1, 2, 3, 0]);
-  assert.equal(batch.buffer.bytes[95], 7);
-  assert.equal(tun.read(batch), 1);
+  assert.throws(() => tun.inject(new Uint8Array(TUN_READ_BYTES + 1)), RangeError);
+  assert.equal(tun.read(buffer, 5), -ERRNO.EFAULT);
+  assert.equal(tun.read(buffer, 4), 3);
+  assert.deepEqual(Array.from(buffer.bytes.subarray(3, 8)), [0, 1, 2, 3, 0]);
+  assert.equal(tun.readHeader.getUint8(0), 0);
+  assert.equal(tun.readHeader.getUint8(9), 9);
+  assert.equal(tun.read(buffer, 4), 1);
+  assert.equal(tun.readHeader.getUint8(9), 0);
+});
+
+test("MemoryTun.writeParts joins parts behind their header", () => {
+  const tun = new MemoryTun();
+  const buffer = memoryBuffer(16);
+  buffer.bytes.set([1, 2, 3, 4, 5, 6, 7, 8]);
+  tun.writeHeader.setUint8(1, 5);
+  const offsets = Uint32Array.of(0, 4, 1);
+  const lengths = Uint32Array.of(9, 2, 3);
+  assert.equal(tun.writeParts(buffer, offsets, lengths, 1, 2), 5);
+  assert.deepEqual(tun.written, [Uint8Array.of(5, 6, 2, 3, 4)]);
+  assert.equal(tun.writtenHeaders[0]![1], 5);
+  assert.equal(tun.write(buffer, 0, 1), 1);
+  assert.equal(tun.writtenHeaders[1]![1], 0, "a plain packet has a header of zeroes");
 });
 
 test("MemoryTun.write keeps a copy, or refuses with the errno it was given", () => {

@@ -111,6 +111,30 @@ test("prepareSend() writes IPv6 names with their scope and in6_pktinfo", () => {
   assert.equal(address64(view, MMSGHDR.CONTROL_LENGTH), 40);
 });
 
+test("prepareSend() asks for an entry to be cut, behind the packet information and without it", () => {
+  for (const family of [4, 6] as const) {
+    for (const local of [0, 0x0a000001]) {
+      const batch = newBatch();
+      batch.endpoint.set(family === 4 ? ENDPOINT_V4 : ENDPOINT_V6);
+      batch.endpoint[ENDPOINT.LOCAL_ADDRESS + 3] = local;
+      batch.length[0] = 77;
+      batch.segmentBytes[0] = 0x1234;
+      batch.count = 1;
+      const vectors = new DatagramVectors(batch, family);
+      assert.equal(vectors.prepareSend(batch, 0), 1);
+      const { view } = vectors.memory;
+      const before = local === 0 ? 0 : family === 4 ? 32 : 40;
+      assert.equal(address64(view, MMSGHDR.CONTROL_LENGTH), before + 24);
+      // cmsg_len 18, SOL_UDP, UDP_SEGMENT, u16.
+      const control = at(vectors, address64(view, MMSGHDR.CONTROL) + before, 18);
+      assert.deepEqual(control, [18, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 0, 103, 0, 0, 0, 0x34, 0x12]);
+      batch.segmentBytes[0] = 0;
+      assert.equal(vectors.prepareSend(batch, 0), 1);
+      assert.equal(address64(view, MMSGHDR.CONTROL_LENGTH), before);
+    }
+  }
+});
+
 test("prepareSend() refuses what C would follow out of the buffer, and other families", () => {
   const batch = newBatch();
   const vectors = new DatagramVectors(batch, 4);
@@ -205,6 +229,24 @@ test("takeReceived() gives source, length and the local address, whatever stands
     assert.equal(batch.length[1], 42);
     assert.equal(batch.segmentBytes[1], 0);
   }
+});
+
+test("takeReceived() gives the length of the datagrams that UDP_GRO joined", () => {
+  const joined = (segmentBytes: number) => [
+    ...[20, 0, 0, 0, 0, 0, 0, 0, 17, 0, 0, 0, 104, 0, 0, 0, segmentBytes, 0, 0, 0, 0, 0, 0, 0],
+  ];
+  for (
+    const control of [joined(20), [...joined(20), ...PKTINFO_V4], [...PKTINFO_V4, ...joined(20)]]
+  ) {
+    const batch = received(4, NAME_V4, control);
+    assert.equal(batch.length[1], 42);
+    assert.equal(batch.segmentBytes[1], 20);
+    const words = ENDPOINT_WORDS + ENDPOINT.LOCAL_ADDRESS;
+    assert.equal(batch.endpoint[words + 3], control.length > 24 ? 0x0a000001 : 0);
+  }
+  assert.equal(received(4, NAME_V4, joined(41)).segmentBytes[1], 41);
+  assert.equal(received(4, NAME_V4, joined(42)).segmentBytes[1], 0, "one datagram is no batch");
+  assert.equal(received(4, NAME_V4, PKTINFO_V4).segmentBytes[1], 0);
 });
 
 test("takeReceived() gives IPv6 endpoints with their scope", () => {

@@ -1,0 +1,256 @@
+/**
+ * The way in: UDP to TUN.
+ *
+ *   receive -> open -> decode -> AllowedIPs check -> count rx -> coalesce -> write
+ *
+ * In: datagrams, many of one sender in one entry. Out: packets, neighbours of one flow in one write; flow counts;
+ * physical rows; named counters for all that was refused. Datagrams are opened where they were received, and
+ * packets are written from there. Guarantees: nothing is allocated per datagram.
+ */
+import { COUNTER, type Counters } from "../counters.ts";
+import { ERRNO } from "../errors.ts";
+import {
+  COALESCE_PACKETS_MAX,
+  HANDSHAKES_PER_BATCH_MAX,
+  PACKET_SLOT_BYTES,
+  READ_BYTES_MAX,
+  RECEIVE_SLOTS,
+  RECEIVE_SLOTS_BULK,
+} from "../limits.ts";
+import {
+  ENDPOINT_WORDS,
+  type PacketBatch,
+  type TunPort,
+  UDP_TRUNCATED,
+  type UdpPort,
+} from "../ports.ts";
+import {
+  Coalescer,
+  createBatch,
+  DECODE,
+  decode,
+  type FragmentCache,
+  INFO,
+  INFO_WORDS,
+  KEY_WORDS,
+  VIRTIO_WORDS,
+  writeVirtio,
+} from "../packet/mod.ts";
+import type { FlowWriter } from "../flow/mod.ts";
+import {
+  COUNTER_BY_RECEIVE,
+  type Peer,
+  RECEIVE,
+  RECEIVE_REJECTED,
+  RESULT,
+  RESULT_WORDS,
+  type WireGuard,
+} from "../wireguard/mod.ts";
+import { type BatchTime, type DirectionParts, joinFragment } from "./direction.ts";
+import type { PhysicalRows } from "./physical.ts";
+
+/** Refused super-packets in a row after which the device gets no more: one may be a peer's fault. */
+export const REFUSALS_MAX = 16;
+
+/** See file header. */
+export class Incoming {
+  readonly #tun: TunPort;
+  readonly #counters: Counters;
+  readonly #virtual: FlowWriter;
+  readonly #physicalRows: PhysicalRows;
+  readonly #fragments: FragmentCache;
+  readonly #time: BatchTime;
+  readonly #batch: PacketBatch;
+  readonly #coalescer: Coalescer;
+  /** Whether the device takes super-packets. */
+  #joins: boolean;
+  /** Super-packets that the device has refused one after another. */
+  #refusals = 0;
+  /** Handshake messages with a right mac1 in the receive batch under way. */
+  #handshakes = 0;
+  /** Authentic datagrams of the entry under way that are not in the physical rows yet, all of #rxPeer. */
+  #rxPeer: Peer | null = null;
+  #rxDatagrams = 0;
+  #rxBytes = 0;
+  readonly #key = new Uint32Array(KEY_WORDS);
+  readonly #info = new Uint32Array(INFO_WORDS);
+  readonly #result = new Uint32Array(RESULT_WORDS);
+  #wireguard!: WireGuard;
+
+  constructor(parts: DirectionParts) {
+    this.#tun = parts.tun;
+    this.#counters = parts.counters;
+    this.#virtual = parts.virtual;
+    this.#physicalRows = parts.physicalRows;
+    this.#fragments = parts.fragments;
+    this.#time = parts.time;
+    const buffer = parts.allocate(RECEIVE_SLOTS * PACKET_SLOT_BYTES);
+    this.#batch = createBatch(buffer, {
+      capacity: RECEIVE_SLOTS,
+      slotBytes: PACKET_SLOT_BYTES,
+      headroomBytes: 0,
+    });
+    const { tcp, udp } = parts.tun.offloads;
+    this.#coalescer = new Coalescer(buffer, { capacity: COALESCE_PACKETS_MAX, tcp, udp });
+    this.#joins = tcp || udp;
+  }
+
+  /** Binds the protocol. Called once, before all else. */
+  start(wireguard: WireGuard): void {
+    this.#wireguard = wireguard;
+  }
+
+  /** Whether the device is given super-packets, if it said that it takes them. */
+  get joins(): boolean {
+    return this.#joins;
+  }
+
+  /** Moves what waits at a socket, up to one batch. */
+  receive(port: UdpPort | null): void {
+    const batch = this.#batch;
+    // Errors of a UDP socket are of the moment (an ICMP answer, memory pressure): the next wait shows what lasts.
+    const count = port === null ? 0 : port.receive(batch);
+    let bytes = 0;
+    this.#handshakes = 0;
+    this.#coalescer.begin();
+    for (let index = 0; index < count; index++) bytes += this.#incomingEntry(index);
+    this.#write();
+    // Large batches are taken fewer at a time, so that they are still in the cache when they are opened.
+    batch.limit = bytes > READ_BYTES_MAX / 2 ? RECEIVE_SLOTS_BULK : RECEIVE_SLOTS;
+  }
+
+  /** One entry of the receive batch. @returns Its bytes. */
+  #incomingEntry(index: number): number {
+    const batch = this.#batch;
+    const length = batch.length[index]!;
+    if (length === UDP_TRUNCATED) {
+      this.#counters.add(COUNTER.udpReceived, 1, batch.slotBytes);
+      this.#counters.add(COUNTER.inTooBig, 1, batch.slotBytes);
+      return 0;
+    }
+    const start = batch.offset[index]!;
+    const segmentBytes = batch.segmentBytes[index]! || length;
+    let at = 0;
+    let datagrams = 0;
+    // A datagram of no bytes is one, too.
+    do {
+      this.#incoming(index, start + at, Math.min(segmentBytes, length - at));
+      at += segmentBytes;
+      datagrams++;
+    } while (at < length);
+    this.#counters.add(COUNTER.udpReceived, datagrams, length);
+    this.#countPhysical(index);
+    return length;
+  }
+
+  /** One datagram of entry `index`. */
+  #incoming(index: number, offset: number, length: number): void {
+    const batch = this.#batch;
+    const status = this.#wireguard.receive(
+      batch.buffer,
+      offset,
+      length,
+      batch.endpoint,
+      index * ENDPOINT_WORDS,
+      this.#result,
+    );
+    if (isHandshake(status) && ++this.#handshakes === HANDSHAKES_PER_BATCH_MAX) {
+      // So much key agreement at once: proof of the source address must come first.
+      this.#wireguard.setUnderLoad(true, this.#time.nowMs);
+    }
+    if (status >= RECEIVE_REJECTED) {
+      this.#counters.add(COUNTER_BY_RECEIVE[status]!, 1, length);
+      return;
+    }
+    const peer = this.#wireguard.peer(this.#result[RESULT.PEER]!);
+    if (peer !== this.#rxPeer) {
+      this.#countPhysical(index);
+      this.#rxPeer = peer;
+    }
+    this.#rxDatagrams++;
+    this.#rxBytes += length;
+    if (status === RECEIVE.DATA) this.#deliver(peer, length);
+  }
+
+  /** Counts what was received from #rxPeer in entry `index`. */
+  #countPhysical(index: number): void {
+    const peer = this.#rxPeer;
+    if (peer === null) return;
+    this.#physicalRows.countRx(
+      peer,
+      this.#batch.endpoint,
+      index * ENDPOINT_WORDS,
+      this.#rxDatagrams,
+      this.#rxBytes,
+    );
+    this.#rxPeer = null;
+    this.#rxDatagrams = 0;
+    this.#rxBytes = 0;
+  }
+
+  /** Hands the packet that `receive` left in the result on to the TUN device, if its peer may send it. */
+  #deliver(peer: Peer, datagramBytes: number): void {
+    const { view } = this.#batch.buffer;
+    const offset = this.#result[RESULT.OFFSET]!;
+    const padded = this.#result[RESULT.LENGTH]!;
+    const status = decode(view, offset, padded, this.#key, this.#info);
+    // Behind the packet's own length stands WireGuard's padding; 0 = the header contradicts itself.
+    const length = this.#info[INFO.IP_BYTES]!;
+    if (status !== DECODE.OK || length === 0) {
+      this.#counters.add(COUNTER.inUndecodable, 1, datagramBytes);
+      return;
+    }
+    if (!this.#wireguard.sourceAllowed(peer, view, offset)) {
+      this.#counters.add(COUNTER.inBadSource, 1, datagramBytes);
+      return;
+    }
+    joinFragment(this.#fragments, this.#key, this.#info, this.#time);
+    this.#virtual.countRx(this.#key, 1, length, this.#info[INFO.DETAIL]!);
+    if (!this.#joins) {
+      const written = this.#tun.write(this.#batch.buffer, offset, length);
+      this.#counters.add(written < 0 ? COUNTER.tunWriteFailed : COUNTER.tunWritten, 1, length);
+      return;
+    }
+    if (this.#coalescer.full) {
+      this.#write();
+      this.#coalescer.begin();
+    }
+    this.#coalescer.add(offset, length, this.#key, this.#info);
+  }
+
+  /** Writes what was delivered since begin(), neighbours of one flow in one go. */
+  #write(): void {
+    const groups = this.#coalescer;
+    groups.finish();
+    for (let group = 0; group < groups.groupCount; group++) {
+      const packets = groups.groupParts[group]!;
+      const bytes = groups.groupIpBytes[group]!;
+      writeVirtio(this.#tun.writeHeader, 0, groups.groupVirtio, group * VIRTIO_WORDS);
+      const written = this.#tun.writeParts(
+        this.#batch.buffer,
+        groups.partOffset,
+        groups.partLength,
+        groups.groupPart[group]!,
+        packets,
+      );
+      this.#counters.add(written < 0 ? COUNTER.tunWriteFailed : COUNTER.tunWritten, packets, bytes);
+      if (packets > 1) this.#noteJoined(written, packets, bytes);
+    }
+  }
+
+  /** Counts a super-packet, or steps down when the device takes none. */
+  #noteJoined(written: number, packets: number, bytes: number): void {
+    if (written >= 0) {
+      this.#refusals = 0;
+      this.#counters.add(COUNTER.tunWrittenJoined, packets - 1, bytes - written);
+    } else if (written === -ERRNO.EINVAL && ++this.#refusals === REFUSALS_MAX) {
+      this.#joins = false;
+    }
+  }
+}
+
+/** Whether it was a handshake message that strangers cannot make without our public key: one with a right mac1. */
+function isHandshake(status: number): boolean {
+  return status === RECEIVE.HANDSHAKE ||
+    (status > RECEIVE.MAC_INVALID && status < RECEIVE.UNKNOWN_SESSION);
+}
