@@ -4,7 +4,8 @@
  * In: the packets of one batch, decoded, in the order of their arrival. Out: groups, each of the parts that one
  * writev(2) takes and the words of its virtio header. Guarantees: segmenting a group gives its packets again, byte
  * for byte (but see ID_FIXED); packets of one flow keep their order; whatever has a wrong checksum stays alone and as
- * it is; nothing is copied or allocated, and only headers of first packets are changed, in finish().
+ * it is; nothing is copied or allocated, and only headers of first packets are changed, in finish(); split() takes that
+ * back.
  * Conditions are those of Linux (net/ipv4/tcp_offload.c tcp_gro_receive, udp_offload.c, af_inet.c), and those that
  * segmenting back demands. Not here: writing.
  */
@@ -56,8 +57,10 @@ const GROUP = {
   /** PSH and FIN of the last packet. */
   LAST_FLAGS: 11,
   VERSION: 12,
+  /** The first packet's own transport checksum. */
+  CHECKSUM: 13,
 } as const;
-const GROUP_WORDS = 13;
+const GROUP_WORDS = 14;
 
 const STATE = {
   /** Nothing may be joined. */
@@ -477,6 +480,7 @@ export class Coalescer {
       view.setUint16(at + 4, transportBytes);
     }
     const sum = pseudoHeaderSum(view, offset, version, proto, transportBytes);
+    groups[base + GROUP.CHECKSUM] = view.getUint16(at + checksumOffset);
     view.setUint16(at + checksumOffset, sum);
     words[virtio + VIRTIO.FLAGS] = VIRTIO_FLAG.NEEDS_CHECKSUM;
     words[virtio + VIRTIO.GSO_TYPE] = gsoType;
@@ -484,6 +488,44 @@ export class Coalescer {
     words[virtio + VIRTIO.SEGMENT_BYTES] = groups[base + GROUP.SEGMENT_BYTES];
     words[virtio + VIRTIO.CHECKSUM_START] = transport;
     words[virtio + VIRTIO.CHECKSUM_OFFSET] = checksumOffset;
+  }
+
+  /**
+   * Takes a finished group apart, which the device has refused: each of its parts is a whole packet again, as it came
+   * in, to be written by itself. To be called once a group, and only for groups of several parts.
+   */
+  split(group: number): void {
+    const view = this.#view;
+    const groups = this.#groups;
+    const base = group * GROUP_WORDS;
+    const offset = groups[base + GROUP.OFFSET];
+    const headerBytes = groups[base + GROUP.HEADER_BYTES];
+    const transport = groups[base + GROUP.TRANSPORT];
+    const length = headerBytes + groups[base + GROUP.SEGMENT_BYTES];
+    const at = offset + transport;
+    if (groups[base + GROUP.VERSION] === 4) {
+      const checksum = view.getUint16(offset + 10);
+      view.setUint16(offset + 10, updateChecksum(checksum, view.getUint16(offset + 2), length));
+      view.setUint16(offset + 2, length);
+    } else {
+      view.setUint16(offset + 4, length - IPV6_HEADER_BYTES);
+    }
+    const virtio = group * VIRTIO_WORDS;
+    const checksumOffset = this.groupVirtio[virtio + VIRTIO.CHECKSUM_OFFSET];
+    view.setUint16(at + checksumOffset, groups[base + GROUP.CHECKSUM]);
+    // Nothing is joined to a packet that has the flags of the last one.
+    if (checksumOffset === TCP_CHECKSUM) {
+      view.setUint8(at + 13, view.getUint8(at + 13) & ~CLOSING_FLAGS);
+    } else {
+      view.setUint16(at + 4, length - transport);
+    }
+    this.groupVirtio.fill(0, virtio, virtio + VIRTIO_WORDS);
+    const first = this.groupPart[group];
+    // The headers of the others still stand in front of their payloads.
+    for (let part = first + 1; part < first + this.groupParts[group]; part++) {
+      this.partOffset[part] -= headerBytes;
+      this.partLength[part] += headerBytes;
+    }
   }
 }
 
