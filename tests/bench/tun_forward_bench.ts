@@ -16,11 +16,12 @@
 import { join } from "node:path";
 import process from "node:process";
 import { READ_BYTES_MAX, READ_PACKETS_MAX } from "../../src/limits.ts";
-import { type Child, mustSync } from "../system/support/command.ts";
+import type { Child } from "../system/support/command.ts";
 import { type Lab, type Namespace, withLab } from "../system/support/namespaces.ts";
 import { cannotRun, OWN_RUNTIME, ROOT } from "../system/support/runtimes.ts";
 import { iperf, startIperfServer } from "../system/support/traffic.ts";
 import { cpuTimeNs } from "../system/support/usage.ts";
+import { buildC } from "./support/build_c.ts";
 import { linkCounts } from "./support/link_counts.ts";
 import { loadText, machineFacts, printFacts, putBunOnPath } from "./support/machine.ts";
 import { parseBenchOptions } from "./support/options.ts";
@@ -50,18 +51,6 @@ interface Ready {
   readonly deviceA: string;
   readonly deviceB: string;
   readonly process: Child;
-}
-
-/** Builds tun_forward.c with the limits of the data plane. @returns Path of the program. */
-export function buildForwarder(directory: string): string {
-  const path = join(directory, "tun_forward");
-  mustSync([
-    ...["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", path],
-    `-DREAD_PACKETS_MAX=${READ_PACKETS_MAX}`,
-    `-DREAD_BYTES_MAX=${READ_BYTES_MAX}`,
-    join(ROOT, "tests/bench/tun_forward.c"),
-  ]);
-  return path;
 }
 
 function commandOf(contender: Contender, cPath: string): string[] {
@@ -159,7 +148,8 @@ async function measure(
   const samples = new Samples();
   const differences: string[] = [];
   await withLab(async (lab) => {
-    const cPath = buildForwarder(lab.directory);
+    // With the limits of the data plane, so that a turn is as long in both languages.
+    const cPath = buildC(lab.directory, "tun_forward", { READ_PACKETS_MAX, READ_BYTES_MAX });
     const ready = new Map<Contender, Ready>();
     for (const contender of options.contenders) {
       ready.set(contender, await prepare(lab, contender, cPath));

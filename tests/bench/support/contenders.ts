@@ -61,6 +61,9 @@ export interface Ready {
 /** Both ends, before anything is served. */
 type Ends = Omit<Ready, "server">;
 
+/** Port of udp_load's receiver, none of the tunnels'. */
+export const LOAD_PORT = 5_999;
+
 const BINARY_PATH = join(ROOT, "dist/tunlog");
 
 /** Builds the binary anew, so that what is measured is what stands in the sources. */

@@ -1,5 +1,5 @@
 /**
- * One run of iperf3 through a tunnel, and what it cost both ends.
+ * One run of a load through a tunnel, and what it cost both ends.
  *
  * In: a tunnel that stands, and a load. Out: rates, CPU time a packet, memory.
  */
@@ -15,12 +15,9 @@ export type Load = Omit<IperfOptions, "seconds" | "reverse">;
 /** IPv4 and UDP headers. */
 export const HEADER_BYTES = 28;
 
-/** What a run showed. */
-export interface LoadResult {
-  readonly iperf: IperfResult;
-  /** CPU time of the end that sends, of all threads, by packets that went through it in either direction, in us. */
+/** What a run cost, by packets that went through an end in either direction, in us of all its threads; null = no tunnel. */
+export interface Costs {
   readonly sendingUs: number | null;
-  /** The same of the end that receives. */
   readonly receivingUs: number | null;
 }
 
@@ -36,29 +33,45 @@ function packetsRead({ namespace, device }: End): number {
 }
 
 /**
- * Runs one load. Packets are counted by the kernel, so that one count is as good for all contenders. Of a datagram that
- * is lost, the sending end has work and the receiving end has none.
+ * Has `run` done and says what it cost both ends. Packets are counted by the kernel, so that one count is as good for all
+ * contenders. Of a datagram that is lost, the sending end has work and the receiving end has none.
+ * @param delivered Packets that came to the receiving end, null = all; super-packets must not be lost.
  */
-export async function runLoad(ready: Ready, load: Load, seconds: number): Promise<LoadResult> {
-  const { left, right, address } = ready;
-  const isTunnel = left.pid !== null && right.pid !== null;
-  const read = () =>
-    isTunnel
-      ? [packetsRead(left), packetsRead(right), cpuNs(left), cpuNs(right)] as const
-      : [0, 0, 0, 0] as const;
+export async function withCosts<Result>(
+  { left, right }: Ready,
+  run: () => Promise<Result>,
+  delivered: (result: Result) => number | null,
+): Promise<{ readonly result: Result; readonly costs: Costs }> {
+  if (left.pid === null || right.pid === null) {
+    return { result: await run(), costs: { sendingUs: null, receivingUs: null } };
+  }
+  const read = () => [packetsRead(left), packetsRead(right), cpuNs(left), cpuNs(right)] as const;
   const before = read();
-  const result = await iperf(left.namespace, address, { ...load, seconds });
+  const result = await run();
   const after = read();
   const change = (index: 0 | 1 | 2 | 3) => after[index] - before[index];
-  if (!isTunnel) return { iperf: result, sendingUs: null, receivingUs: null };
-  const delivered = load.udp === undefined
-    ? change(0)
-    : result.datagramsSent - result.datagramsLost;
+  const arrived = delivered(result) ?? change(0);
   return {
-    iperf: result,
-    sendingUs: change(2) / 1e3 / (change(0) + change(1)),
-    receivingUs: change(3) / 1e3 / (delivered + change(1)),
+    result,
+    costs: {
+      sendingUs: change(2) / 1e3 / (change(0) + change(1)),
+      receivingUs: change(3) / 1e3 / (arrived + change(1)),
+    },
   };
+}
+
+/** Runs one load of iperf3. */
+export async function runLoad(
+  ready: Ready,
+  load: Load,
+  seconds: number,
+): Promise<Costs & { readonly iperf: IperfResult }> {
+  const { result, costs } = await withCosts(
+    ready,
+    () => iperf(ready.left.namespace, ready.address, { ...load, seconds }),
+    (result) => load.udp === undefined ? null : datagramsReceived(result),
+  );
+  return { ...costs, iperf: result };
 }
 
 /** Datagrams that came, of those that were sent. */

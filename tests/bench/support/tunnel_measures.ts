@@ -6,16 +6,27 @@
 import { allocateNative, openCrypto } from "../../../src/platform/mod.ts";
 import { pause } from "../../system/support/wait.ts";
 import type { Ready } from "./contenders.ts";
-import { datagramsReceived, HEADER_BYTES, type Load, memoryOf, runLoad } from "./loads.ts";
-import { searchLossless } from "./lossless.ts";
+import {
+  type Costs,
+  datagramsReceived,
+  HEADER_BYTES,
+  type Load,
+  memoryOf,
+  runLoad,
+  withCosts,
+} from "./loads.ts";
+import { type Offer, searchLossless } from "./lossless.ts";
 import { pingTimes } from "./pings.ts";
 import type { ResultMeasure } from "./report.ts";
 import { quantile } from "./statistics.ts";
+import { runBulk } from "./udp_load.ts";
 
 /** How long, and how thoroughly. */
 export interface MeasureOptions {
   readonly seconds: number;
   readonly quick: boolean;
+  /** Path of udp_load. Valid iff a measure NEEDS_GCC. */
+  readonly udpLoad: string;
 }
 
 /** Takes one sample. */
@@ -23,6 +34,8 @@ export type Add = (line: ResultMeasure, value: number) => void;
 
 /** One measure. */
 export interface TunnelMeasure {
+  /** Taken in one round of so many; default: in all. */
+  readonly everyRounds?: number;
   /** Lines of the result, in order. */
   readonly lines: readonly ResultMeasure[];
   readonly run: (ready: Ready, options: MeasureOptions, add: Add) => Promise<void>;
@@ -33,47 +46,98 @@ const MEBIBYTE = 1024 * 1024;
 /** Datagrams of the measures of UDP. */
 const DATAGRAM_BYTES = 1_300;
 
-/** A load as fast as iperf3 can send it: the rate, and what a packet costs each end in CPU time. */
-function throughput(
+/** Lines for what a packet costs each end in CPU time. */
+function costLines(
   name: string,
-  unit: "Gbit/s" | "kpps",
-  load: Load,
-): TunnelMeasure {
-  const rate = { name, unit, digits: unit === "kpps" ? 1 : 2 };
+): { readonly lines: ResultMeasure[]; add(add: Add, costs: Costs): void } {
   const sending = { name: `${name}: CPU, sending end`, unit: "us a packet", digits: 2 };
   const receiving = { name: `${name}: CPU, receiving end`, unit: "us a packet", digits: 2 };
   return {
-    lines: [rate, sending, receiving],
-    run: async (ready, { seconds }, add) => {
-      const { iperf, sendingUs, receivingUs } = await runLoad(ready, load, seconds);
-      const packetsPerSecond = datagramsReceived(iperf) / iperf.seconds;
-      add(rate, unit === "kpps" ? packetsPerSecond / 1e3 : iperf.bitsPerSecond / GIGABIT);
+    lines: [sending, receiving],
+    add: (add, { sendingUs, receivingUs }) => {
       if (sendingUs !== null) add(sending, sendingUs);
       if (receivingUs !== null) add(receiving, receivingUs);
     },
   };
 }
 
-const LOSSLESS = { name: "UDP, 1300 B, loss < 0.1 %", unit: "Gbit/s", digits: 2 };
+/** A load as fast as iperf3 can send it: the rate, and what a packet costs. */
+function throughput(name: string, unit: "Gbit/s" | "kpps", load: Load): TunnelMeasure {
+  const rate = { name, unit, digits: unit === "kpps" ? 1 : 2 };
+  const cost = costLines(name);
+  return {
+    lines: [rate, ...cost.lines],
+    run: async (ready, { seconds }, add) => {
+      const { iperf, ...costs } = await runLoad(ready, load, seconds);
+      const packetsPerSecond = datagramsReceived(iperf) / iperf.seconds;
+      add(rate, unit === "kpps" ? packetsPerSecond / 1e3 : iperf.bitsPerSecond / GIGABIT);
+      cost.add(add, costs);
+    },
+  };
+}
 
-/** The highest rate without loss, in runs of a second. */
-const lossless: TunnelMeasure = {
-  lines: [LOSSLESS],
-  run: async (ready, { quick }, add) => {
-    const offer = async (bitsPerSecond: number) => {
-      const udp = { payloadBytes: DATAGRAM_BYTES, bitsPerSecond };
-      const { iperf } = await runLoad(ready, { udp }, 1);
-      return {
-        delivered: iperf.bitsPerSecond,
-        loss: iperf.datagramsLost / Math.max(1, iperf.datagramsSent),
-      };
-    };
-    // Nobody delivers much more without loss than with it.
-    const { delivered } = await offer(0);
-    const bounds = { low: delivered / 16, high: delivered * 1.5, steps: quick ? 3 : 6 };
-    add(LOSSLESS, await searchLossless(bounds, offer) / GIGABIT);
+const BULK64 = { name: "UDP, 64 B packets, in bulk", unit: "kpps", digits: 1 };
+const BULK64_COST = costLines(BULK64.name);
+
+/** Packets of 64 bytes from a sender that takes little time itself. */
+const bulk64: TunnelMeasure = {
+  lines: [BULK64, ...BULK64_COST.lines],
+  run: async (ready, { seconds, udpLoad }, add) => {
+    const load = { payloadBytes: 64 - HEADER_BYTES, datagramsPerSecond: 0, segmented: false };
+    const { result, costs } = await withCosts(
+      ready,
+      () => runBulk(udpLoad, ready, load, seconds),
+      ({ received }) => received,
+    );
+    add(BULK64, result.received / result.seconds / 1e3);
+    BULK64_COST.add(add, costs);
   },
 };
+
+/** Offers a rate of datagrams of DATAGRAM_BYTES for a moment; 0 = as fast as it goes. */
+type Offers = (
+  ready: Ready,
+  options: MeasureOptions,
+) => (bitsPerSecond: number) => Promise<Offer>;
+
+const offerByIperf: Offers = (ready) => async (bitsPerSecond) => {
+  const udp = { payloadBytes: DATAGRAM_BYTES, bitsPerSecond };
+  const { iperf } = await runLoad(ready, { udp }, 1);
+  const { datagramsLost, datagramsSent } = iperf;
+  return { delivered: iperf.bitsPerSecond, loss: datagramsLost / Math.max(1, datagramsSent) };
+};
+
+/** Of one offer: hundreds of times the buffers on the way. iperf3 knows whole seconds only. */
+const BULK_SECONDS = 0.5;
+
+const offerInBulk: Offers = (ready, { udpLoad }) => async (bitsPerSecond) => {
+  const bits = DATAGRAM_BYTES * 8;
+  const load = { payloadBytes: DATAGRAM_BYTES, datagramsPerSecond: bitsPerSecond / bits };
+  const { sent, received, seconds } = await runBulk(
+    udpLoad,
+    ready,
+    { ...load, segmented: true },
+    BULK_SECONDS,
+  );
+  return { delivered: received * bits / seconds, loss: 1 - received / Math.max(1, sent) };
+};
+
+/** The highest rate without loss; a search takes ten runs. */
+function lossless(name: string, offers: Offers): TunnelMeasure {
+  const line = { name, unit: "Gbit/s", digits: 2 };
+  return {
+    everyRounds: 2,
+    lines: [line],
+    run: async (ready, options, add) => {
+      const offer = offers(ready, options);
+      // Nobody delivers much more without loss than with it.
+      const { delivered } = await offer(0);
+      const steps = options.quick ? 2 : 5;
+      const bounds = { low: delivered / 8, high: delivered * 2, steps };
+      add(line, await searchLossless(bounds, offer) / GIGABIT);
+    },
+  };
+}
 
 const IDLE_P50 = { name: "ping, idle, p50", unit: "us", digits: 0 };
 const IDLE_P99 = { name: "ping, idle, p99", unit: "us", digits: 0 };
@@ -141,13 +205,18 @@ export const TUNNEL_MEASURES = {
   udp64: throughput("UDP, 64 B packets", "kpps", {
     udp: { payloadBytes: 64 - HEADER_BYTES, bitsPerSecond: 0 },
   }),
-  lossless,
+  bulk64,
+  lossless: lossless("UDP, 1300 B, loss < 0.1 %", offerByIperf),
+  bulk: lossless("UDP, 1300 B, in bulk, loss < 0.1 %", offerInBulk),
   busy: busyPing,
   memory,
 } as const;
 
 /** Name of a measure on the command line. */
 export type MeasureName = keyof typeof TUNNEL_MEASURES;
+
+/** Measures that need udp_load, so a compiler. */
+export const NEEDS_GCC: readonly MeasureName[] = ["bulk64", "bulk"];
 
 /** A ping's bytes as they are sealed: 84 of IP packet, padded. */
 const PING_SEALED_BYTES = 96;
