@@ -33,6 +33,8 @@ export const BENCHMARKS: readonly { command: readonly string[]; quick: readonly 
   { command: [...bun, "tests/bench/query_bench.ts"], quick: ["200000", "3"] },
   { command: [...deno, "tests/bench/platform_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/platform_bench.ts"], quick: ["1"] },
+  { command: [...deno, "tests/bench/aead_bench.ts"], quick: ["1"] },
+  { command: [...bun, "tests/bench/aead_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/handshake_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/handshake_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/offload_bench.ts"], quick: ["1", "2"] },

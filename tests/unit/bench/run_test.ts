@@ -12,7 +12,8 @@ test("run.ts runs every benchmark of the folder, and no other", () => {
   const named = BENCHMARKS.map(({ command }) =>
     command.find((word) => word.endsWith("_bench.ts"))!.replace("tests/bench/", "")
   );
-  assert.deepEqual([...new Set(named)].sort(), files.sort());
+  const why = "BENCHMARKS in tests/bench/run.ts must name each file of tests/bench";
+  assert.deepEqual([...new Set(named)].sort(), files.sort(), why);
 });
 
 test("chosenCommands() takes all without a word, and those that hold one", () => {
