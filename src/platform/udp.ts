@@ -28,6 +28,7 @@ import {
   openSocket,
   setSocketOption,
 } from "./libc.ts";
+import { verifyOffloads } from "./udp_self_test.ts";
 
 /** Type of datagram sockets, with SOCK_NONBLOCK. Source: bits/socket_type.h. */
 const SOCK_DGRAM_NONBLOCK = 2 | OPEN.NONBLOCK;
@@ -64,7 +65,7 @@ export interface UdpOptions {
   readonly port: number;
   /** SO_MARK; 0 or absent = none. */
   readonly mark?: number;
-  /** Whether many datagrams are to be moved as one, as far as the kernel knows how. Default: no. */
+  /** Whether many datagrams are to be moved as one, as far as the kernel knows how, which is tried. Default: no. */
   readonly offloads?: boolean;
 }
 
@@ -76,14 +77,22 @@ export interface UdpPair {
 }
 
 /** Opens a UDP socket. @throws {SystemCallError} If the kernel refuses; nothing is left open. */
-export function openUdp({ family, port, mark = 0, offloads = false }: UdpOptions): UdpPort {
+export function openUdp(options: UdpOptions): UdpPort {
+  return open(
+    options,
+    options.offloads === true ? trustedOffloads(options.family) : NO_UDP_OFFLOADS,
+  );
+}
+
+/** @param wanted Offloads that are asked of the kernel. */
+function open({ family, port, mark = 0 }: UdpOptions, wanted: UdpOffloads): UdpPort {
   const fd = openSocket(
     family === 4 ? SOCKET.FAMILY_4 : SOCKET.FAMILY_6,
     SOCK_DGRAM_NONBLOCK,
     0,
     `UDP socket of IPv${family}`,
   );
-  const udp = new NativeUdp(fd, family, offloads ? setOffloads(fd) : NO_UDP_OFFLOADS);
+  const udp = new NativeUdp(fd, family, setOffloads(fd, wanted));
   try {
     configure(fd, family);
     if (mark !== 0) udp.setMark(mark);
@@ -112,13 +121,41 @@ export function openUdpPair(port: number, mark = 0, offloads = false): UdpPair {
   return pairUp((options) => openUdp({ ...options, offloads }), port, mark);
 }
 
-/** Asks for UDP_GRO and looks whether UDP_SEGMENT is known: both are wishes. */
-function setOffloads(fd: number): UdpOffloads {
+/** Asks for what is wanted; that of it which the kernel does not know is left out. */
+function setOffloads(fd: number, { segmentation, coalescing }: UdpOffloads): UdpOffloads {
   return {
     // Of no size, which is what a socket has anyway: each send says its own.
-    segmentation: setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_SEGMENT, 0) === 0,
-    coalescing: setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_GRO, 1) === 0,
+    segmentation: segmentation &&
+      setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_SEGMENT, 0) === 0,
+    coalescing: coalescing && setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_GRO, 1) === 0,
   };
+}
+
+const ALL_OFFLOADS: UdpOffloads = { segmentation: true, coalescing: true };
+const trusted = new Map<4 | 6, UdpOffloads>();
+
+/** Which offloads of a family do what they should, tried once over the loopback. */
+function trustedOffloads(family: 4 | 6): UdpOffloads {
+  let offloads = trusted.get(family);
+  if (offloads === undefined) {
+    offloads = tryOffloads(family);
+    trusted.set(family, offloads);
+  }
+  return offloads;
+}
+
+function tryOffloads(family: 4 | 6): UdpOffloads {
+  const sockets: UdpPort[] = [];
+  try {
+    for (let end = 0; end < 2; end++) sockets.push(open({ family, port: 0 }, ALL_OFFLOADS));
+    return verifyOffloads(sockets[0]!, sockets[1]!);
+  } catch (error) {
+    // No sockets for a test: whoever wants one next hears why.
+    if (error instanceof SystemCallError) return ALL_OFFLOADS;
+    throw error;
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
 }
 
 /** openUdpPair with the way to open one socket as a parameter, for tests. */
