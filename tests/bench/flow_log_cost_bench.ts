@@ -1,18 +1,19 @@
 /**
- * What does the flow log cost the data plane: how much slower is a tunnel that sends windows of 5 s to a collector on the
- * same machine than one that writes nothing down? Budget: 2 %.
+ * What does the flow log cost the data plane: how much slower is a tunnel that sends windows of 5 s to a collector on
+ * the same machine than one that writes nothing down? Budget: 2 %.
  *
  *     deno run -A tests/bench/flow_log_cost_bench.ts [--quick] [--rounds N] [--seconds N] [--measure tcp|udp64]…
  *
- * Mix: one TCP stream, and IPv4 packets of 64 bytes as fast as iperf3 can send them. Three tunnels of ours on Deno stand
- * at once, an idle one costs nothing: `on` logs at its sending end, `off` and `off again` do not; the last two differ by
- * noise alone, and tell how much of it there is. They are measured in turn, in an order that is flipped each round, `on`
- * between the two others and compared with their mean, so that what changes evenly during a round cancels out. All three
- * count flows, as every node does: what counting itself costs, tun_forward_bench.ts says (`uncounted`). Beside the rate stands what a packet costs the sending node in CPU time, packets
- * being those of both directions as a wire would carry them, which the kernel counts: the thread that carries packets
- * alone and all threads together. Where others use the machine, rates say little, and CPU time still says something.
- * Each sample is as long as a window, so that one is taken, encoded, spooled and uploaded in it. Needs root, wg,
- * ip, tc, ping and iperf3.
+ * Mix: one TCP stream, and IPv4 packets of 64 bytes as fast as iperf3 can send them. Three tunnels of ours on Deno
+ * stand at once, an idle one costs nothing: `on` logs at its sending end, `off` and `off again` do not; the last two
+ * differ by noise alone, and tell how much of it there is. They are measured in turn, in an order that is flipped
+ * each round, `on` between the two others and compared with their mean, so that what changes evenly during a round
+ * cancels out. All three count flows, as every node does: what counting itself costs, tun_forward_bench.ts says
+ * (`uncounted`). Beside the rate stands what a packet costs the sending node in CPU time, packets being those of both
+ * directions as a wire would carry them, which the kernel counts: the thread that carries packets alone and all
+ * threads together. Where others use the machine, rates say little, and CPU time still says something. Each sample is
+ * as long as a window, so that one is taken, encoded, spooled and uploaded in it. Needs root, wg, ip, tc, ping and
+ * iperf3.
  *
  * Out: a table of medians with p10 and p90 of the samples and of the rounds' costs, how much was uploaded, and all
  * samples as JSON.

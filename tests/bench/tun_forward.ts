@@ -1,14 +1,15 @@
 /**
  * Forwards between two TUN devices and counts flows, with the data plane's own parts and without a tunnel: what of a
- * machine's speed is left when TypeScript does the work. tun_forward.c is the same in C; tun_forward_bench.ts compares.
+ * machine's speed is left when TypeScript does the work. tun_forward.c is the same in C; tun_forward_bench.ts
+ * compares.
  *
  *     deno run -A tests/bench/tun_forward.ts NAME_A NAME_B [uncounted]
  *     bun run --no-install tests/bench/tun_forward.ts NAME_A NAME_B [uncounted]
  *
  * In: packets and super-packets of both devices. Out: each on the other device, with the virtio header it came with;
  * "ready" on standard output when both devices stand; when standard input can be read or is closed, one line of JSON
- * (ForwardReport), and the end. Packets from A count as sent, those from B as received. `uncounted` leaves out decoding and
- * counting: what those cost is the difference.
+ * (ForwardReport), and the end. Packets from A count as sent, those from B as received. `uncounted` leaves out
+ * decoding and counting: what those cost is the difference.
  */
 import process from "node:process";
 import { ERRNO, SystemCallError } from "../../src/errors.ts";

@@ -2,13 +2,15 @@
  * How near does TypeScript come to C: TCP forwarded between two TUN devices by tun_forward.ts, on Deno and on Bun,
  * against tun_forward.c? Budget: 0.95 of C's rate, and 2 % of CPU time for decoding and counting.
  *
- *     deno run -A tests/bench/tun_forward_bench.ts [--quick] [--rounds N] [--seconds N] [--only NAME]… [--measure NAME]…
+ *     deno run -A tests/bench/tun_forward_bench.ts [--quick] [--rounds N] [--seconds N]
+ *         [--only NAME]… [--measure NAME]…
  *
- * Mix: one TCP stream of iperf3, in super-packets, from one namespace to another; then pings on the idle devices. Each
- * forwarder has a pair of namespaces; all stand at once (an idle one costs nothing) and are measured in turn, in an order
- * that is flipped each round. Beside the rate stands the forwarder's CPU time a packet, segments counted: where others
- * use the machine, rates say little. It holds all that the kernel does within its reads and writes: the same for all,
- * and most of it. `uncounted` is the forwarder on Deno without decoding and counting, which shows what those cost. Needs root, gcc, ip, tc, ping and iperf3.
+ * Mix: one TCP stream of iperf3, in super-packets, from one namespace to another; then pings on the idle devices.
+ * Each forwarder has a pair of namespaces; all stand at once (an idle one costs nothing) and are measured in turn, in
+ * an order that is flipped each round. Beside the rate stands the forwarder's CPU time a packet, segments counted:
+ * where others use the machine, rates say little. It holds all that the kernel does within its reads and writes: the
+ * same for all, and most of it. `uncounted` is the forwarder on Deno without decoding and counting, which shows what
+ * those cost. Needs root, gcc, ip, tc, ping and iperf3.
  *
  * Out: machine and versions, a table with ratios to C, all samples as JSON. At the end every forwarder's counts must
  * be the kernel's, as segments and as super-packets, and the sums over its flows those; otherwise the exit code is 1.
