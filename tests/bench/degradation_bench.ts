@@ -180,7 +180,7 @@ async function main(): Promise<number> {
     contenders: [...CONTENDERS, "binary"],
     contendersByDefault: CONTENDERS,
     measures: ["udp", "udp64"],
-    rounds: 3,
+    rounds: 2,
     seconds: 1,
   });
   const obstacle = cannotRun("wireguard-go", "iperf3", "tc", "taskset");

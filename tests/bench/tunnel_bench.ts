@@ -130,7 +130,7 @@ async function main(): Promise<number> {
     contenders: CONTENDERS,
     measures: MEASURE_NAMES,
     rounds: 5,
-    seconds: 2,
+    seconds: 1,
   });
   const compiler = options.measures.some((name) => NEEDS_GCC.includes(name)) ? ["gcc"] : [];
   const obstacle = cannotRun("wireguard-go", "iperf3", "tc", ...compiler);

@@ -126,7 +126,7 @@ const offerInBulk: Offers = (ready, { udpLoad }) => async (bitsPerSecond) => {
 function lossless(name: string, offers: Offers): TunnelMeasure {
   const line = { name, unit: "Gbit/s", digits: 2 };
   return {
-    everyRounds: 2,
+    everyRounds: 3,
     lines: [line],
     run: async (ready, options, add) => {
       const offer = offers(ready, options);

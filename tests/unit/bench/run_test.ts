@@ -24,6 +24,13 @@ test("chosenCommands() takes all without a word, and those that hold one", () =>
   assert.deepEqual(chosenCommands(["no such thing"]), []);
 });
 
+test("chosenCommands() has each on both runtimes where both are meant, full or short", () => {
+  const collect = (...args: string[]) =>
+    chosenCommands([...args, "collect_bench"]).map((argv) => argv.slice(4));
+  assert.deepEqual(collect(), [[], ["400", "bun"]]);
+  assert.deepEqual(collect("--quick"), [["40"], ["40", "bun"]]);
+});
+
 test("chosenCommands() puts the short arguments behind with --quick", () => {
   const [argv] = chosenCommands(["--quick", "tunnel_bench"]);
   assert.equal(argv!.at(-1), "--quick");
