@@ -310,6 +310,10 @@ export const COLLECTION_CHARS_MAX = 253;
 export const COLLECTIONS_MAX = 1_024;
 /** API keys of one collector. */
 export const API_KEYS_MAX = 256;
+/** People who are logged in to the page at once; the one who came first goes first. */
+export const SESSIONS_MAX = 1_024;
+/** How long a login holds: a working day. */
+export const SESSION_MS_MAX = 12 * 3_600_000;
 /** Connections to the collector at once. */
 export const HTTP_CONNECTIONS_MAX = 1_024;
 /** Line and headers of a request. */

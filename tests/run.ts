@@ -1,15 +1,17 @@
 /**
  * Runs the test suites and closes with one line `N passed, N failed, N skipped`, summed over all of them.
  *
- * In: names of suites (`unit`, `bun`, `system`); none = all. Out: the runners' own output, the closing line, exit
+ * In: names of suites (`unit`, `bun`, `system`, `browser`); none = all. Out: the runners' own output, the closing line, exit
  * code 1 when anything failed or a suite ran no test.
  *
- * `system` needs root, because it makes network namespaces; without root it is left out, and the output says so.
+ * `system` needs root, because it makes network namespaces, `browser` Debian's Chromium; without, they are left out, and the
+ * output says so.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
+import { browserObstacle } from "./browser/obstacle.ts";
 
 /** Pinned beside Deno's version in README and .ci/run. */
 const BUN_VERSION = "1.4.5";
@@ -49,6 +51,11 @@ const SUITES: readonly Suite[] = [
     obstacle: () =>
       process.getuid?.() === 0 ? null : "it makes network namespaces, which needs root",
     command: (report) => [deno, "test", "-A", `--junit-path=${report}`, "tests/system"],
+  },
+  {
+    name: "browser",
+    obstacle: browserObstacle,
+    command: (report) => [deno, "test", "-A", `--junit-path=${report}`, "tests/browser"],
   },
 ];
 

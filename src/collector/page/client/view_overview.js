@@ -1,0 +1,413 @@
+// @ts-check
+/// <reference lib="dom" />
+/** Overview: how much of which class, who talks most, who logs and how well. Live where the range ends now. */
+import { ask } from "./api.js";
+import { Chart } from "./chart.js";
+import { ago, append, h, nameOf, quantity, replace } from "./dom.js";
+import { lostOf, ratesOf } from "./grid.js";
+import { narrowed, shownName, termOf } from "./names.js";
+import { percentText, sum } from "./numbers.js";
+import { emptyNote, Panel, warnings } from "./panel.js";
+import { table } from "./table.js";
+import { clockText } from "./times.js";
+
+/** @typedef {import("./app.js").App} App */
+
+/** From the bottom of the stack. The tunnel's own datagrams carry all others: they are a line over them, not one more part. */
+export const STACK = ["virtual", "subnet", "exit", "unknown"];
+const TALKERS = 8;
+const GAPS_MAX = 1_000;
+const NEWS_MAX = 6;
+/** Longer than a node needs to report that it is idle. */
+const QUIET_MS = 120_000;
+
+export class OverviewView {
+  title = "Overview";
+  isLive = true;
+  /** @type {any[]} */
+  #news = [];
+
+  /** @param {App} app */
+  constructor(app) {
+    this.app = app;
+    this.totals = new Panel("", { className: "totals" });
+    this.traffic = new Panel("Traffic by class", { className: "wide" });
+    this.talkers = new Panel("Top talkers", {
+      tools: [h("a", { class: "panel-link", href: app.href("explore", {}) }, "Explore")],
+    });
+    this.nodes = new Panel("Nodes", {
+      tools: [h("a", { class: "panel-link", href: app.href("completeness", {}) }, "Completeness")],
+    });
+    this.chart = new Chart({
+      label: "Traffic by class over time. Arrow keys move, plus and minus zoom.",
+      onRange: (fromMs, toMs) => app.go({ from: String(fromMs), to: String(toMs) }),
+      onHide: (hidden) => app.go({ hidden: hidden.join(",") }, { isQuiet: true }),
+    });
+    this.news = h("ol", { class: "news", "aria-label": "Newest windows" });
+    this.element = h(
+      "div",
+      { class: "view overview" },
+      this.totals.element,
+      this.traffic.element,
+      this.talkers.element,
+      this.nodes.element,
+      this.news,
+    );
+  }
+
+  refresh() {
+    const { from, to } = this.app.values;
+    const range = { from, to };
+    void this.traffic.load(
+      (signal) =>
+        Promise.all([
+          ask("/series", { ...range, by: "class" }, signal),
+          ask("/gaps", { ...range, limit: GAPS_MAX }, signal),
+        ]),
+      ([answer, gaps]) => this.#traffic(answer, lostOf(gaps)),
+    );
+    void this.totals.load(
+      (signal) => ask("/top", { ...range, by: "class", limit: 10 }, signal),
+      (answer) => this.#totals(answer),
+    );
+    void this.nodes.load((signal) => ask("/nodes", range, signal), (answer) => this.#nodes(answer));
+    void this.talkers.load(
+      (signal) =>
+        ask(
+          "/top",
+          { ...range, by: "src,dst", filter: "not class physical", limit: TALKERS },
+          signal,
+        ),
+      (answer) => this.#talkers(answer),
+    );
+  }
+
+  /** @param {any} window */
+  onWindow(window) {
+    this.#news = [window, ...this.#news].slice(0, NEWS_MAX);
+    const { units } = this.app;
+    replace(this.news);
+    for (const { node, end, rows, sums } of this.#news) {
+      const bytes = sum(
+        0,
+        ...STACK.flatMap((name) =>
+          sums[name] === undefined ? [] : [sums[name].txBytes, sums[name].rxBytes]
+        ),
+      );
+      append(
+        this.news,
+        h(
+          "li",
+          {},
+          h("time", { datetime: end }, clockText(Date.parse(end))),
+          nameOf(node),
+          quantity("bytes", bytes, units),
+          h("span", { class: "muted" }, `${rows} ${rows === 1 ? "row" : "rows"}`),
+        ),
+      );
+    }
+  }
+
+  close() {
+    this.chart.close();
+    for (const panel of [this.totals, this.traffic, this.talkers, this.nodes]) panel.close();
+  }
+
+  /** @param {any} answer */
+  #totals({ groups, completeness }) {
+    const { units } = this.app;
+    const of = (/** @type {string[]} */ names, /** @type {string} */ counter) =>
+      sum(
+        0,
+        ...groups.filter((/** @type {any} */ group) => names.includes(group.class)).map((
+          /** @type {any} */ group,
+        ) => group[counter]),
+      );
+    const figure = (
+      /** @type {string} */ label,
+      /** @type {import("./dom.js").Child} */ value,
+      /** @type {string} */ hint,
+      className = "",
+    ) =>
+      h(
+        "div",
+        { class: `figure ${className}`, title: hint },
+        h("dt", {}, label),
+        h("dd", {}, value),
+      );
+    const { share } = completeness;
+    const isLost = completeness.gaps > 0 || completeness.missing > 0;
+    return h(
+      "dl",
+      { class: "figures" },
+      figure(
+        "Sent",
+        quantity("bytes", of(STACK, "txBytes"), units),
+        "All classes but physical, as counted at the nodes",
+      ),
+      figure(
+        "Received",
+        quantity("bytes", of(STACK, "rxBytes"), units),
+        "All classes but physical, as counted at the nodes",
+      ),
+      figure(
+        "Packets",
+        quantity("count", sum(of(STACK, "txPackets"), of(STACK, "rxPackets"))),
+        "Both directions, all classes but physical",
+      ),
+      figure(
+        "On the wire",
+        quantity("bytes", sum(of(["physical"], "txBytes"), of(["physical"], "rxBytes")), units),
+        "Datagrams of the tunnels themselves: headers, padding, handshakes and keepalives included",
+      ),
+      figure(
+        "Complete",
+        share === null ? "–" : percentText(share),
+        share === null
+          ? "Nothing was expected in this range"
+          : "Part of the expected time of all nodes for which nothing is missing or lost",
+        isLost ? "is-lost" : "",
+      ),
+    );
+  }
+
+  /** @param {any} answer @param {{ fromMs: number, toMs: number }[]} lost */
+  #traffic({ range, stepMs, series, shares, completeness, truncated }, lost) {
+    const { units, values } = this.app;
+    const fromMs = Date.parse(range.from);
+    const byClass = new Map(series.map((/** @type {any} */ line) => [line.class, line]));
+    const lines = [...STACK, "physical"].flatMap((name) => {
+      const line = byClass.get(name);
+      if (line === undefined) return [];
+      const total = sum(0, ...[...line.txBytes, ...line.rxBytes].filter((count) => count !== null));
+      // A class that never occurs takes no room; the first two are what one looks for.
+      if (Number(total) === 0 && !["virtual", "subnet"].includes(name)) return [];
+      return [{
+        ...{
+          name,
+          color: `--class-${name}`,
+          rates: ratesOf(line, stepMs),
+          isStacked: name !== "physical",
+        },
+        total: quantity("bytes", total, units),
+        hint: name === "physical"
+          ? "Datagrams of the tunnels themselves, which carry all other classes"
+          : `Show or hide ${name}`,
+      }];
+    });
+    const isEmpty = shares.every((/** @type {number | null} */ share) => share === null) &&
+      lines.every(({ rates }) => rates.every((rate) => rate === null || rate === 0));
+    if (isEmpty) {
+      return emptyNote(
+        "No traffic is known in this range",
+        "Choose a longer range, or start a node with [Log] Collector = this address.",
+      );
+    }
+    if (!this.chart.element.isConnected) replace(this.traffic.body, this.chart.element);
+    const hidden = values.hidden === "" ? [] : values.hidden.split(",");
+    this.chart.show({ fromMs, stepMs, lines, shares, lost }, hidden);
+    const note = warnings(completeness, truncated);
+    replace(this.traffic.note, note);
+    return null;
+  }
+
+  /** @param {any} answer */
+  #talkers({ groups, rest, total }) {
+    if (groups.length === 0) {
+      return emptyNote("Nobody talked", "There is no traffic in this range.");
+    }
+    const { units, app } = { units: this.app.units, app: this.app };
+    const all = Number(sum(total.txBytes, total.rxBytes));
+    const rows = groups.map((/** @type {any} */ group) => {
+      const bytes = sum(group.txBytes, group.rxBytes);
+      const filter = narrowed(termOf("src", group.src), termOf("dst", group.dst));
+      return h(
+        "li",
+        {},
+        h(
+          "a",
+          {
+            class: "talker",
+            href: app.href("explore", { filter, by: "proto,dport" }),
+            title: "What they talk about",
+          },
+          h(
+            "span",
+            { class: "ends" },
+            endOf(group.src),
+            h("span", { class: "arrow", "aria-label": "to" }, "→"),
+            endOf(group.dst),
+          ),
+          quantity("bytes", bytes, units),
+          bar(all === 0 ? 0 : Number(bytes) / all),
+        ),
+      );
+    });
+    const others = rest === null || rest.groups === 0 ? null : h(
+      "p",
+      { class: "muted rest" },
+      `${rest.groups} more: `,
+      quantity("bytes", sum(rest.txBytes, rest.rxBytes), units),
+    );
+    return [h("ol", { class: "talkers" }, rows), others];
+  }
+
+  /** @param {any} answer */
+  #nodes({ nodes }) {
+    const nowMs = Date.now();
+    const rows = loggingNodes(nodes);
+    const others = nodes.filter((/** @type {any} */ node) => !node.logs).length;
+    if (rows.length === 0) {
+      return emptyNote(
+        "No node logs here yet",
+        "Point a node's [Log] section at this collector, and adopt its stream: tunlog collect adopt PUBLIC-ID.",
+      );
+    }
+    return [
+      table("Nodes", [
+        {
+          name: "name",
+          label: "Node",
+          cell: (/** @type {any} */ node) =>
+            h(
+              "a",
+              {
+                class: "node-name",
+                href: this.app.href("explore", {
+                  filter: termOf("node", node.name || node.nodeId),
+                  by: "peer,class",
+                }),
+              },
+              healthDot(healthOf(node, nowMs)),
+              nameOf(node.name || node.nodeId, "no name"),
+            ),
+        },
+        {
+          name: "seen",
+          label: "Last word",
+          hint: "End of the newest window or report",
+          cell: (/** @type {any} */ node) => ago(newest(node), nowMs),
+        },
+        {
+          name: "share",
+          label: "Complete",
+          isNumber: true,
+          cell: (/** @type {any} */ node) => shareCell(node),
+        },
+        {
+          name: "queue",
+          label: "Queue",
+          hint: "Entries that waited at the node when it last reported",
+          isNumber: true,
+          cell: (/** @type {any} */ node) => quantity("count", waitingOf(node)),
+        },
+        {
+          name: "gaps",
+          label: "Lost",
+          hint: "Time of which the record was lost or is missing",
+          isNumber: true,
+          cell: (/** @type {any} */ node) => lostCell(node),
+        },
+      ], rows),
+      others === 0
+        ? null
+        : h("p", { class: "muted rest" }, `${others} more are named by others and do not log`),
+    ];
+  }
+}
+
+/** @param {string} address */
+function endOf(address) {
+  return h("bdi", { class: "address" }, shownName(address) || "no address");
+}
+
+/** @param {number} share */
+function bar(share) {
+  const part = h("span", { class: "bar-part" });
+  part.style.width = `${Math.max(0.5, share * 100)}%`;
+  return h("span", { class: "bar", "aria-hidden": "true" }, part);
+}
+
+/** @param {any} node @returns {string | null} */
+export function newest(node) {
+  const words = node.streams.map((/** @type {any} */ stream) => stream.lastWord).filter((
+    /** @type {unknown} */ word,
+  ) => word !== null);
+  return words.sort().at(-1) ?? null;
+}
+
+/** Nodes that log, by name. @param {any[]} nodes @returns {any[]} */
+export function loggingNodes(nodes) {
+  const labelOf = (/** @type {any} */ node) => node.name || node.nodeId;
+  return nodes.filter((node) => node.streams.length > 0)
+    .sort((a, b) => labelOf(a).localeCompare(labelOf(b), "en", { numeric: true }));
+}
+
+/** Time of which a node's record is lost or missing. @param {any} node */
+export function lostMsOf(node) {
+  return total(node, "gapMs") + total(node, "missingMs");
+}
+
+/** @param {any} node @param {string} member */
+function total(node, member) {
+  return node.streams.reduce(
+    (/** @type {number} */ all, /** @type {any} */ stream) => all + stream[member],
+    0,
+  );
+}
+
+/** @param {any} node */
+function waitingOf(node) {
+  const reports = node.streams.flatMap((/** @type {any} */ stream) => stream.processes)
+    .filter((/** @type {any} */ process) => process.report !== null)
+    .sort((/** @type {any} */ a, /** @type {any} */ b) => a.report.end < b.report.end ? 1 : -1);
+  return reports[0]?.report.waitingEntries ?? null;
+}
+
+/** @param {any} node @param {number} nowMs @returns {"good" | "lost" | "quiet"} */
+export function healthOf(node, nowMs) {
+  if (lostMsOf(node) > 0) return "lost";
+  const word = newest(node);
+  return word === null || nowMs - Date.parse(word) > QUIET_MS ? "quiet" : "good";
+}
+
+/** @param {"good" | "lost" | "quiet"} health */
+export function healthDot(health) {
+  const words = {
+    good: "in good order",
+    lost: "part of its record is lost",
+    quiet: "has not spoken for a while",
+  };
+  return h("span", {
+    class: `dot dot-${health}`,
+    role: "img",
+    "aria-label": words[health],
+    title: words[health],
+  });
+}
+
+/** @param {any} node */
+function shareCell(node) {
+  const expected = ["completeMs", "gapMs", "missingMs", "silentMs"].reduce(
+    (all, member) => all + total(node, member),
+    0,
+  );
+  const share = node.streams.length === 1
+    ? node.streams[0].share
+    : expected === 0
+    ? null
+    : total(node, "completeMs") / expected;
+  return share === null
+    ? h("span", { class: "none", title: "Nothing was expected in this range" }, "–")
+    : h("span", { class: lostMsOf(node) > 0 ? "is-lost" : "" }, percentText(share));
+}
+
+/** @param {any} node */
+function lostCell(node) {
+  const ms = lostMsOf(node);
+  return ms === 0 ? h("span", { class: "none" }, "0 s") : h(
+    "span",
+    { class: "is-lost", title: `${ms} ms` },
+    `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`,
+  );
+}

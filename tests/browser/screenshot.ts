@@ -1,0 +1,27 @@
+/**
+ * README's picture of the page: an hour of a made-up log. Run by `deno task screenshot`.
+ *
+ * Out: docs/overview.png. The hour is always the last one, so that the picture differs between runs by its times.
+ */
+import { PAGE_NODES } from "../support/page_log.ts";
+import { settled, startBrowser, startScene } from "./support.ts";
+
+const PATH = "docs/overview.png";
+
+// What is hostile in tests would only be odd in a picture.
+PAGE_NODES[3] = "delta";
+const scene = await startScene({ minutes: 70 });
+const browser = await startBrowser();
+try {
+  const page = await browser.newPage({
+    viewport: { width: 1280, height: 860 },
+    colorScheme: "light",
+  });
+  await page.goto(scene.url);
+  await settled(page);
+  await page.screenshot({ path: PATH });
+  console.log(`${PATH} is made`);
+} finally {
+  await browser.close();
+  await scene.stop();
+}

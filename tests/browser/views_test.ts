@@ -1,0 +1,344 @@
+/// <reference lib="dom" />
+/**
+ * Goal: every view does what a person asks of it, in a real browser against a real collector: live, zoom, filters, completion,
+ * sorting, files, both ends of a flow, what is lost; hostile names are text.
+ *
+ * Each test ends with the promises of withPage: nothing on the console, nothing asked off the origin.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import type { Browser, Page } from "playwright-core";
+import { PAGE_NODES, PAGE_WINDOW_MS } from "../support/page_log.ts";
+import { type Scene, settled, startBrowser, startScene, withPage } from "./support.ts";
+
+let browser: Browser;
+let scene: Scene;
+before(async () => {
+  scene = await startScene({ minutes: 70 });
+  browser = await startBrowser();
+});
+after(async () => {
+  await browser?.close();
+  await scene?.stop();
+});
+
+async function open(page: Page, path: string): Promise<void> {
+  await page.goto(scene.url + path);
+  await settled(page);
+}
+
+/** Values of the page's address. */
+function query(page: Page): URLSearchParams {
+  return new URL(page.url()).searchParams;
+}
+
+test("overview: classes, figures, talkers and nodes are there, exact on hover", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/");
+    assert.equal(await page.title(), "Overview · tunlog");
+    const legend = await page.locator(".legend-name").allTextContents();
+    assert.deepEqual(legend, ["virtual", "subnet", "exit", "physical"]);
+    assert.ok(await page.locator(".chart canvas").isVisible());
+    const sent = page.locator(".figure dd .number").first();
+    assert.match(await sent.textContent() ?? "", /^\d.*B$/);
+    assert.match(await sent.getAttribute("title") ?? "", /^[\d\u202f]+ bytes$/);
+    assert.equal(await page.locator(".talkers li").count(), 8);
+    assert.equal(await page.locator("tbody tr").count(), PAGE_NODES.length);
+    const beta = page.locator("tr", { hasText: "beta" });
+    assert.match(await beta.textContent() ?? "", /3.*180 s/);
+  });
+});
+
+test("overview: a window that is stored is shown without a reload", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/");
+    await page.locator(".live-live").waitFor();
+    const packets = () => page.locator(".figure dd .number").nth(2).getAttribute("title");
+    const before = await packets();
+    const news = await page.locator(".news li").count();
+    await page.evaluate(() => (globalThis as { isSame?: boolean }).isSame = true);
+    // Two windows later than what there is; by the collector's clock they are of the next seconds.
+    await scene.log.postUntil(scene.log.endMs + 2 * PAGE_WINDOW_MS);
+    await page.waitForFunction((old) => document.querySelectorAll(".news li").length > old, news);
+    await page.waitForFunction(
+      (old) => document.querySelectorAll(".figure dd .number")[2]?.getAttribute("title") !== old,
+      before,
+    );
+    assert.equal(await page.evaluate(() => (globalThis as { isSame?: boolean }).isSame), true);
+  });
+});
+
+test("overview: dragging over the chart zooms, the address keeps it, going back undoes it", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/");
+    const box = (await page.locator(".u-over").boundingBox())!;
+    await page.mouse.move(box.x + box.width * 0.25, box.y + 50);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.5, box.y + 60, { steps: 5 });
+    await page.mouse.up();
+    await page.waitForFunction(() => new URL(location.href).searchParams.has("from"));
+    const lengthMs = Number(query(page).get("to")) - Number(query(page).get("from"));
+    assert.ok(lengthMs > 13 * 60_000 && lengthMs < 17 * 60_000, `${lengthMs} ms`);
+    await settled(page);
+    assert.match(await page.locator(".live").textContent() ?? "", /paused/);
+    const from = query(page).get("from");
+    await page.reload();
+    await settled(page);
+    assert.equal(query(page).get("from"), from);
+    await page.goBack();
+    await settled(page);
+    assert.equal(query(page).has("from"), false);
+    assert.match(await page.locator(".picker-label").textContent() ?? "", /Last hour/);
+  });
+});
+
+test("overview: keyboard moves over the chart, zooms and hides a class", async () => {
+  await withPage(browser, { hasReducedMotion: true }, async (page) => {
+    await open(page, "/");
+    await page.locator(".chart").focus();
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("ArrowLeft");
+    assert.match(await page.locator(".chart-at").textContent() ?? "", /\d\d:\d\d:\d\d – /);
+    const item = page.locator(".legend-item").first();
+    await item.focus();
+    await page.keyboard.press("Enter");
+    assert.equal(query(page).get("hidden"), "virtual");
+    assert.equal(await page.locator(".legend-item").first().getAttribute("aria-pressed"), "false");
+    await page.locator(".chart").focus();
+    await page.keyboard.press("+");
+    await page.waitForFunction(() => new URL(location.href).searchParams.has("from"));
+    assert.equal(query(page).get("hidden"), "virtual");
+  });
+});
+
+test("time picker: presets, own times, and a range that is none", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/");
+    await page.locator(".picker-label").click();
+    await page.getByRole("button", { name: "15 min", exact: true }).click();
+    assert.equal(query(page).get("from"), "-15m");
+    await page.locator(".picker-label").click();
+    await page.locator('input[name="from"]').fill("2026-01-02T00:00:00");
+    await page.locator('input[name="to"]').fill("2026-01-01T00:00:00");
+    await page.getByRole("button", { name: "Show" }).click();
+    assert.match(
+      await page.locator(".picker .field-problem").textContent() ?? "",
+      /before the end/,
+    );
+    await page.locator('input[name="to"]').fill("2026-01-02T01:00:00");
+    await page.getByRole("button", { name: "Show" }).click();
+    // The browser's clock is Berlin's.
+    assert.equal(query(page).get("from"), String(Date.UTC(2026, 0, 1, 23)));
+    await settled(page);
+    assert.match(
+      await page.locator("main").textContent() ?? "",
+      /No traffic is known in this range/,
+    );
+    assert.match(await page.locator("main").textContent() ?? "", /Nobody talked/);
+  });
+});
+
+test("explore: completion writes a filter, Enter asks it, the table holds to it", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/explore");
+    const input = page.locator("#filter");
+    await input.pressSequentially("cla");
+    await page.locator("#filter-list li").first().waitFor();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    assert.equal(await input.inputValue(), "class ");
+    await input.pressSequentially("sub");
+    await page.locator("#filter-list li", { hasText: "subnet" }).first().waitFor();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Tab");
+    assert.equal(await input.inputValue(), "class subnet ");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => location.search.includes("filter=class+subnet"));
+    await settled(page);
+    const cells = await page.locator("tbody td:nth-child(2)").allTextContents();
+    assert.ok(cells.length > 0);
+    for (const cell of cells) assert.match(cell, /^10\.0\./);
+    const calls = await page.locator(".api-line code").allTextContents();
+    assert.ok(calls.some((call) => /GET \/api\/v1\/top\?.*filter=class\+subnet/.test(call)));
+  });
+});
+
+test("explore: what is wrong with a filter is marked where it is", async () => {
+  // The collector's refusal is told on the console too.
+  await withPage(browser, { allowsErrors: true }, async (page) => {
+    await open(page, "/explore?filter=class+subnat+and+tcp");
+    assert.equal(await page.locator(".filter-mark mark").textContent(), "subnat");
+    assert.match(
+      await page.locator("#filter-problem").textContent() ?? "",
+      /"subnet" is probably meant/,
+    );
+    assert.equal(await page.locator("#filter").getAttribute("aria-invalid"), "true");
+    await page.locator("#filter").fill("class subnet and tcp");
+    await page.locator("#filter").press("Enter");
+    await settled(page);
+    await page.locator("tbody tr").first().waitFor();
+    assert.equal(await page.locator(".filter-mark").count(), 0);
+  });
+});
+
+test("explore: sorted by column, grouped by what is chosen, saved as files", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/explore?filter=class+virtual");
+    await page.locator('[data-sort="p95"]').click();
+    const rates = await page.locator("tbody td:last-child .number").evaluateAll((cells) =>
+      cells.map((cell) => Number(cell.getAttribute("title")?.replace(/[^\d.]/g, "")))
+    );
+    assert.deepEqual(rates, rates.toSorted((a, b) => b - a));
+    assert.ok(rates.length > 3);
+    await page.locator('select[name="by0"]').selectOption("node");
+    await page.locator('select[name="by1"]').selectOption("dport");
+    await settled(page);
+    assert.equal(query(page).get("by"), "node,dport");
+    assert.deepEqual((await page.locator("thead th").allTextContents()).slice(0, 2), [
+      "node",
+      "destination port",
+    ]);
+    const [csv] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "CSV", exact: true }).click(),
+    ]);
+    const lines = readFileSync(await csv.path(), "utf8").trimEnd().split("\r\n");
+    assert.match(lines[0], /^node,dport,txPackets,txBytes,/);
+    assert.ok(lines.length > 3);
+    const [ndjson] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "NDJSON", exact: true }).click(),
+    ]);
+    const rows = readFileSync(await ndjson.path(), "utf8").trimEnd().split("\n");
+    assert.equal(rows.length, lines.length - 1);
+    assert.ok("txBytes" in JSON.parse(rows[0]));
+  });
+});
+
+test("explore: the drawing's parts narrow the filter", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/explore?show=sankey");
+    assert.ok(await page.locator(".sankey-link").count() > 10);
+    await page.locator(".sankey-node text", { hasText: "9100" }).last().click();
+    await page.waitForFunction(() => location.search.includes("dport"));
+    assert.equal(query(page).get("filter"), "dport 9100");
+    assert.equal(query(page).get("show"), "sankey");
+  });
+});
+
+test("flow: from a row to both ends, class, verdict, path and message", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(
+      page,
+      `/explore?show=flows&from=-30m&filter=${
+        encodeURIComponent("class virtual and node alpha and dport 5432")
+      }`,
+    );
+    await page.locator("tbody tr a").nth(20).click();
+    await page.waitForURL(/\/flow\?/);
+    await settled(page);
+    assert.match(
+      await page.locator("h1").textContent() ?? "",
+      /100\.64\.0\.1:40002 → 100\.64\.0\.3:5432/,
+    );
+    assert.match(await page.locator(".reason").textContent() ?? "", /alpha talked to gamma/);
+    assert.equal(await page.locator(".side").count(), 2);
+    for (const side of await page.locator(".side").all()) {
+      assert.ok(await side.locator("tbody tr").count() > 5);
+    }
+    assert.ok(await page.locator(".verdicts li").count() >= 2);
+    assert.match(await page.locator("main").textContent() ?? "", /192\.0\.2\.12:51820/);
+    await page.locator(".message summary").first().click();
+    assert.match(
+      await page.locator(".message pre").first().textContent() ?? "",
+      /"virtualTraffic": \[/,
+    );
+  });
+});
+
+test("flows: pages go on and back", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/explore?show=flows&from=-20m");
+    const first = await page.locator("tbody tr").first().textContent();
+    await page.getByRole("button", { name: "Older ›" }).click();
+    await page.waitForFunction(() => location.search.includes("cursor="));
+    await settled(page);
+    assert.notEqual(await page.locator("tbody tr").first().textContent(), first);
+    await page.goBack();
+    await settled(page);
+    assert.equal(query(page).has("cursor"), false);
+  });
+});
+
+test("completeness: a declared gap with its exact loss, what is missing, and nothing else in red", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/completeness");
+    assert.equal(await page.locator(".track .state-gap").count(), 1);
+    assert.equal(await page.locator(".track .state-missing").count(), 1);
+    assert.ok(await page.locator(".track .state-complete").count() >= 4);
+    const declared = page.locator("tr", { hasText: "lost, declared" });
+    assert.match(await declared.textContent() ?? "", /beta.*spool was full.*36/);
+    // Beyond 2^53: every digit, on hover. 9,007,199,254,740,993 + 61,000,123.
+    const exact = await declared.locator(".losses .number").first().getAttribute("title");
+    assert.equal(exact?.replace(/\D/g, ""), String(9_007_199_254_740_993n + 61_000_123n));
+    await page.getByRole("button", { name: "Check the books" }).click();
+    await settled(page);
+    assert.ok(await page.locator(".verdict").count() >= 4);
+  });
+});
+
+test("paths: loss where there is some, overhead of every pair, endpoints", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/paths?from=-1h");
+    const red = await page.locator(".cell-loss").evaluateAll((cells) =>
+      cells.map((cell) => cell.getAttribute("title"))
+    );
+    assert.equal(red.length, 1);
+    assert.match(red[0] ?? "", /^alpha → gamma: /);
+    const ratio = await page.locator("tr", { hasText: "alpha" }).locator("td:last-child .number")
+      .first().textContent();
+    assert.match(ratio ?? "", /^1\.0\d\d$/);
+    assert.match(await page.locator("main").textContent() ?? "", /192\.0\.2\.10:51820/);
+  });
+});
+
+test("hostile names are text in every view", async () => {
+  await withPage(browser, {}, async (page) => {
+    await page.addInitScript(() => {
+      (globalThis as { hits?: number; hit?: () => void }).hits = 0;
+      (globalThis as { hits?: number; hit?: () => void }).hit = () =>
+        (globalThis as { hits?: number }).hits!++;
+    });
+    const node = encodeURIComponent(PAGE_NODES[3]);
+    const flow =
+      `/flow?node=${node}&proto=6&src=100.64.0.4&sport=443&dst=100.64.0.1&dport=40003&from=-5m`;
+    for (
+      const path of [
+        "/",
+        "/explore?by=node,peer",
+        "/explore?show=flows",
+        flow,
+        "/completeness",
+        "/paths",
+      ]
+    ) {
+      await open(page, path);
+      assert.match(
+        await page.locator("main").textContent() ?? "",
+        /<img src=x onerror="hit\(\)">/,
+        path,
+      );
+      assert.equal(await page.locator("main img").count(), 0, path);
+      assert.equal(await page.evaluate(() => (globalThis as { hits?: number }).hits), 0, path);
+      // Marks that turn the text around are shown, not obeyed.
+      assert.doesNotMatch(await page.locator("main").textContent() ?? "", /\u202e/, path);
+    }
+    await open(page, "/explore?by=node");
+    await page.locator("tbody a", { hasText: "<img" }).click();
+    await page.waitForFunction(() => location.search.includes("filter="));
+    await settled(page);
+    assert.equal(await page.locator("tbody tr").count(), 1);
+  });
+});
