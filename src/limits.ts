@@ -314,6 +314,11 @@ export const API_KEYS_MAX = 256;
 export const SESSIONS_MAX = 1_024;
 /** How long a login holds: a working day. */
 export const SESSION_MS_MAX = 12 * 3_600_000;
+/** Wrong keys that one address may give to the page's form within LOGIN_FAILURE_MS before it has to wait. */
+export const LOGIN_FAILURES_MAX = 10;
+export const LOGIN_FAILURE_MS = 60_000;
+/** Addresses whose wrong keys are counted at once; the one whose count began first goes first. */
+export const LOGIN_ADDRESSES_MAX = 1_024;
 /** Connections to the collector at once. */
 export const HTTP_CONNECTIONS_MAX = 1_024;
 /** Line and headers of a request. */

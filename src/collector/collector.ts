@@ -204,7 +204,7 @@ export class Collector {
     const ownKey = randomBytes(32).toString("base64url");
     const keys = new ApiKeys(this.path("keys"));
     const isTls = tls !== null;
-    const sessions = new Sessions({ keys, isTls, wallMs: () => clock.wallMs() });
+    const sessions = new Sessions({ keys, isTls, nowMs: () => clock.nowMs() });
     addPage(router, sessions);
     const access = new Access(keys, ownKey, sessions);
     const server = new HttpServer({

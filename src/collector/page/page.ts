@@ -7,8 +7,8 @@
  */
 import { createHash } from "node:crypto";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
-import { refuseForeignOrigin } from "../http/access.ts";
 import { parseForm } from "../http/form.ts";
+import { refuseForeignOrigin } from "../http/origin.ts";
 import {
   HttpError,
   type HttpReply,
@@ -27,17 +27,19 @@ const POLICY = [
   "script-src 'self'",
   "style-src 'self'",
   "connect-src 'self'",
-  "img-src 'self' data:",
+  "img-src 'self'",
   "frame-ancestors 'none'",
   "base-uri 'none'",
   "form-action 'self'",
+  // No text becomes markup or script, even where code of the page or its packages would have it so.
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
 ].join("; ");
 
 const HEADERS = {
   "content-security-policy": POLICY,
   "referrer-policy": "no-referrer",
   "cross-origin-opener-policy": "same-origin",
-  "cross-origin-resource-policy": "same-origin",
   // Kept, but asked for each time: a collector that was updated must not meet its old page.
   "cache-control": "no-cache",
   vary: "accept-encoding",
@@ -54,12 +56,15 @@ export function addPage(router: Pick<Router, "add">, sessions: Sessions): void {
   router.add("POST", "/login", (request) => login(request, sessions), "open");
   router.add("POST", "/logout", (request) => {
     refuseForeignOrigin(request);
-    return { status: 204, headers: { "set-cookie": sessions.close(request) } };
+    const headers = { "set-cookie": sessions.close(request), "cache-control": "no-store" };
+    return { status: 204, headers };
   }, "open");
 }
 
 async function login(request: HttpRequest, sessions: Sessions): Promise<HttpReply> {
   refuseForeignOrigin(request);
+  // Before the body is read; what came in at once is looked at again when it is.
+  sessions.refuseHaste(request);
   const form = await parseForm(request);
   const cookie = sessions.open(form.one("key").trim(), request);
   if (cookie === null) throw new HttpError(403, "this is not an API key of this collector");
@@ -91,7 +96,9 @@ class PageFile {
     const etag = `"${this.#tag.slice(0, 22)}${coding === "" ? "" : `-${coding}`}"`;
     const headers = { ...HEADERS, "content-type": type, etag };
     const known = (request.header("if-none-match") ?? "").split(/, */);
-    if (known.some((each) => each.replace(/^W\//, "") === etag)) return { status: 304, headers };
+    if (known.some((each) => each === "*" || each.replace(/^W\//, "") === etag)) {
+      return { status: 304, headers };
+    }
     return {
       status: 200,
       headers: { ...headers, ...(coding !== "" && { "content-encoding": coding }) },
