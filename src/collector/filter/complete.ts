@@ -6,6 +6,7 @@
  * given the text up to the word under the cursor, and asked what it misses.
  */
 import { CLASS_NAMES } from "../../counters.ts";
+import { FILTER_CHARS_MAX } from "../../limits.ts";
 import { nameText } from "./format.ts";
 import { parseFilter } from "./parse.ts";
 import { tokenize } from "./tokens.ts";
@@ -57,6 +58,8 @@ export function completeFilter(
   const items: CompletionItem[] = [];
   for (const item of offered(text.slice(0, from), vocabulary)) {
     if (!unquote(item.text).toLowerCase().startsWith(typed)) continue;
+    // Nodes may call themselves anything; what no filter has room for leads nowhere.
+    if (from + item.text.length > FILTER_CHARS_MAX) continue;
     items.push(item);
     if (items.length === COMPLETIONS_MAX) break;
   }
