@@ -29,8 +29,8 @@ const ARGS = [
 ];
 
 /** Starts Chromium with a profile of its own, which the browser removes when it is closed. */
-export function startBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: ARGS });
+export function startBrowser(executablePath = CHROMIUM): Promise<Browser> {
+  return chromium.launch({ executablePath, headless: true, args: ARGS });
 }
 
 /** A collector with a log. */
