@@ -2,7 +2,8 @@
  * All files that the collector's page is made of, found as a browser finds them: from the document on, along its links,
  * imports, styles and requests.
  *
- * In: how a path is got. Out: the files by path; paths that their texts name.
+ * In: how a path is got. Out: the files by path; paths that their texts name. What is only asked for ahead of its time
+ * (`modulepreload`) is not followed: it must be needed by something else, too.
  */
 
 /** One file as it came. */
@@ -14,7 +15,7 @@ export interface PageFile {
 
 /** What of a text leads to other files, by its type. */
 const REFERENCES: Readonly<Record<string, readonly RegExp[]>> = {
-  "text/html": [/\b(?:src|href)="([^"]*)"/g],
+  "text/html": [/<(?!link rel="modulepreload")[^>]*\b(?:src|href)="([^"]*)"/g],
   "text/css": [/@import\s+(?:url\()?["']?([^"')\s]+)/g, /\burl\(\s*["']?([^"')]+)/g],
   "text/javascript": [
     /^(?:import|export)\s(?:[^"';]*?\sfrom\s)?\s*["']([^"']+)["']/gm,
@@ -35,6 +36,13 @@ export function referencesOf(type: string, text: string): string[] {
   const code = kind === "text/javascript" ? withoutComments(text) : text;
   return (REFERENCES[kind] ?? []).flatMap((pattern) =>
     [...code.matchAll(pattern)].map((match) => match[1])
+  );
+}
+
+/** Modules that a document asks for ahead. */
+export function preloadsOf(document: string): string[] {
+  return [...document.matchAll(/<link rel="modulepreload" href="([^"]*)">/g)].map(([, path]) =>
+    path
   );
 }
 

@@ -11,6 +11,7 @@ import { FILTER_HELP } from "../filter/mod.ts";
 import apiText from "./client/api.js" with { type: "text" };
 import appText from "./client/app.js" with { type: "text" };
 import chartText from "./client/chart.js" with { type: "text" };
+import completionText from "./client/completion.js" with { type: "text" };
 import domText from "./client/dom.js" with { type: "text" };
 import eventStreamText from "./client/event_stream.js" with { type: "text" };
 import exactJsonText from "./client/exact_json.js" with { type: "text" };
@@ -63,6 +64,7 @@ export const ASSETS: Readonly<Record<string, Asset>> = {
   "api.js": script(apiText),
   "app.js": script(appText),
   "chart.js": script(chartText),
+  "completion.js": script(completionText),
   "dom.js": script(domText),
   "event_stream.js": script(eventStreamText),
   "exact_json.js": script(exactJsonText),

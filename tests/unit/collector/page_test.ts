@@ -17,7 +17,7 @@ import { codingOf, VIEW_PATHS } from "../../../src/collector/page/page.ts";
 import { FILTER_HELP } from "../../../src/collector/filter/mod.ts";
 import { LOGIN_FAILURES_MAX } from "../../../src/limits.ts";
 import { openClock, openTimers, openZstd } from "../../../src/platform/mod.ts";
-import { foreignOrigins, pageGraph, referencesOf } from "../../support/page_graph.ts";
+import { foreignOrigins, pageGraph, preloadsOf, referencesOf } from "../../support/page_graph.ts";
 import { rawRequest } from "../../support/raw_http.ts";
 
 const PAYLOAD_BYTES_MAX = 150_000;
@@ -58,6 +58,17 @@ test("page: what the document leads to is all that there is, and is what lies in
   assert.deepEqual(JSON.parse(text(files.get("/page/filter_help.json")!.bytes)), FILTER_HELP);
 });
 
+test("page: the document asks ahead for every module, and for nothing else", async () => {
+  const files = await pageGraph((path) => ask(path));
+  const document = text(files.get("/")!.bytes);
+  const scripts = [...document.matchAll(/<script defer src="([^"]*)">/g)].map(([, path]) => path);
+  const modules = [...files.keys()].filter((path) =>
+    path.endsWith(".js") && !scripts.includes(path)
+  );
+  assert.deepEqual(preloadsOf(document), modules.sort());
+  assert.deepEqual(scripts, ["/page/uplot.js", "/page/sankey_parts.js", "/page/d3-sankey.js"]);
+});
+
 test("pageGraph() and foreignOrigins() see what leaves the page", () => {
   const script = `import { a } from "./a.js";\nimport "https://b.example/c.js";\n` +
     `/** @typedef {import("./type.js").T} T */\nawait import("./d.js");\nfetch("/page/e.json");`;
@@ -68,6 +79,9 @@ test("pageGraph() and foreignOrigins() see what leaves the page", () => {
   assert.deepEqual(referencesOf("text/css", style), ["a.css", "https://b.example/c.png"]);
   const document = `<script src="/page/a.js"></script><link href="//b.example/c.css">`;
   assert.deepEqual(referencesOf("text/html", document), ["/page/a.js", "//b.example/c.css"]);
+  const ahead = `<link rel="modulepreload" href="/page/a.js">`;
+  assert.deepEqual(referencesOf("text/html", ahead), []);
+  assert.deepEqual(preloadsOf(ahead), ["/page/a.js"]);
   assert.deepEqual(foreignOrigins(`/* http://a.example */\nfetch("https://b.example/c")`), [
     "https://b.example/c",
   ]);

@@ -125,7 +125,7 @@ export class App {
 
   /** Address of a view; range and units go along. @param {ViewName} view @param {Values} values */
   href(view, values) {
-    return writeState(view, { ...sharedValues(this.values), ...values });
+    return writeState(view, { ...sharedValues(this.#state.view, this.values), ...values });
   }
 
   show() {

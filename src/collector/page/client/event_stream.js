@@ -13,8 +13,17 @@ export class EventReader {
   #name = "";
   /** @type {string[]} */
   #data = [];
-  /** Id of the newest event: what to go on from. */
+  #nextId = "";
+  /** Id of the newest event that was whole: what to go on from. */
   id = "";
+
+  /** Forgets what a connection that broke off left unsaid: the next one begins anew, behind the newest whole event. */
+  reset() {
+    this.#rest = "";
+    this.#name = "";
+    this.#data = [];
+    this.#nextId = this.id;
+  }
 
   /**
    * @param {string} piece
@@ -32,6 +41,7 @@ export class EventReader {
   /** @param {string} line @param {StreamEvent[]} events */
   #take(line, events) {
     if (line === "") {
+      this.id = this.#nextId;
       if (this.#data.length > 0) {
         events.push({ name: this.#name || "message", data: this.#data.join("\n"), id: this.id });
       }
@@ -44,6 +54,6 @@ export class EventReader {
     const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
     if (field === "event") this.#name = value;
     else if (field === "data") this.#data.push(value);
-    else if (field === "id") this.id = value;
+    else if (field === "id" && !value.includes("\0")) this.#nextId = value;
   }
 }

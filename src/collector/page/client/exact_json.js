@@ -5,8 +5,8 @@
  * In: text. Out: values; integers that a double cannot hold exactly are bigints, all others numbers.
  */
 
-/** A string as JSON writes it, with the colon that makes it a name; or a whole number token, fraction and exponent included. */
-const TOKENS = /"(?:[^"\\]|\\.)*"(?:\s*:)?|-?\d[\d.eE+-]*/g;
+/** A string as JSON writes it, or a whole number token, fraction and exponent included; with the colon that makes it a name. */
+const TOKENS = /(?:"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*)(?:\s*:)?/g;
 /** Marks digits in the text that JSON.parse is given; strings that begin with it get one more. */
 const MARK = "~";
 
@@ -28,7 +28,7 @@ export function parseExact(text) {
   });
 }
 
-/** @param {string} digits */
-function isExact(digits) {
-  return !/^-?\d+$/.test(digits) || Number.isSafeInteger(Number(digits));
+/** Whether JSON.parse keeps all of it, or has to see it to refuse it. @param {string} token */
+function isExact(token) {
+  return !/^-?[1-9]\d*$/.test(token) || Number.isSafeInteger(Number(token));
 }

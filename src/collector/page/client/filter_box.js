@@ -7,13 +7,15 @@
  * takes, Escape closes; Enter without a choice sends it off.
  */
 import { ApiError, ask } from "./api.js";
+import { isWrongAlready, movedChoice, NO_COMPLETION, withItem } from "./completion.js";
 import { append, h, replace } from "./dom.js";
 
 const WAIT_MS = 80;
 
 export class FilterBox {
-  /** @type {{ from: number, to: number, items: { text: string, detail: string }[] }} */
-  #completion = { from: 0, to: 0, items: [] };
+  #completion = NO_COMPLETION;
+  /** The text that it completes. */
+  #completed = "";
   #chosen = -1;
   /** @type {AbortController | null} */
   #asking = null;
@@ -40,7 +42,7 @@ export class FilterBox {
       },
       ...{ "aria-autocomplete": "list", "aria-describedby": "filter-problem", maxlength: 12_288 },
       placeholder: "Filter: class subnet and dst net 10.0.0.0/8 and dport 443",
-      input: () => this.#help(),
+      input: () => this.#onInput(),
       keydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
       focus: () => this.#help(),
       click: () => this.#help(),
@@ -81,6 +83,13 @@ export class FilterBox {
       this.problem,
       this.help,
     );
+  }
+
+  /** The words are of the text before: none is taken for this one until they are there anew. */
+  #onInput() {
+    this.#chosen = -1;
+    this.#drawList();
+    this.#help();
   }
 
   #clearButton() {
@@ -151,12 +160,11 @@ export class FilterBox {
       const answer = await ask("/complete", { text, position }, asking.signal);
       if (asking.signal.aborted || document.activeElement !== this.input) return;
       this.#completion = answer;
+      this.#completed = text;
       this.#chosen = -1;
       this.#drawList();
-      // What only misses its end is not wrong yet.
       const { problem } = answer;
-      const isWrong = problem !== null && problem.position.start < text.trimEnd().length;
-      if (isWrong) this.showProblem(text, problem.message, problem.position);
+      if (isWrongAlready(text, problem)) this.showProblem(text, problem.message, problem.position);
       else {
         replace(this.problem);
         this.input.removeAttribute("aria-invalid");
@@ -205,8 +213,7 @@ export class FilterBox {
   #onKey(event) {
     const count = this.list.hidden ? 0 : this.#completion.items.length;
     if ((event.key === "ArrowDown" || event.key === "ArrowUp") && count > 0) {
-      const by = event.key === "ArrowDown" ? 1 : -1;
-      this.#chosen = (this.#chosen + by + (this.#chosen < 0 && by < 0 ? 1 : 0) + count) % count;
+      this.#chosen = movedChoice(this.#chosen, event.key === "ArrowDown" ? 1 : -1, count);
       this.#drawList();
     } else if (event.key === "Escape" && count > 0) this.#close();
     else if (event.key === "Enter" && this.#chosen >= 0 && count > 0) this.#take(this.#chosen);
@@ -217,18 +224,18 @@ export class FilterBox {
 
   /** @param {number} index */
   #take(index) {
-    const { from, to, items } = this.#completion;
-    const { value } = this.input;
-    const text = `${items[index].text} `;
-    this.input.value = value.slice(0, from) + text + value.slice(to).replace(/^ +/, "");
-    this.input.setSelectionRange(from + text.length, from + text.length);
+    if (this.input.value === this.#completed) {
+      const { text, position } = withItem(this.#completed, this.#completion, index);
+      this.input.value = text;
+      this.input.setSelectionRange(position, position);
+    }
     this.#close();
     this.#help();
   }
 
   #close() {
     this.#chosen = -1;
-    this.#completion = { from: 0, to: 0, items: [] };
+    this.#completion = NO_COMPLETION;
     this.#drawList();
   }
 

@@ -66,6 +66,7 @@ export class Live {
 
   /** @param {EventReader} events @param {AbortSignal} signal @param {() => void} onOpen */
   async #follow(events, signal, onOpen) {
+    events.reset();
     const silence = new AbortController();
     const both = AbortSignal.any([signal, silence.signal]);
     const response = await request(apiUrl("/live"), {

@@ -5,8 +5,8 @@
  * In: names of nodes, addresses, ports, protocols. Out: texts that show what cannot be seen, terms of the filter language.
  */
 
-/** Characters that would steer the text around them: controls, marks of direction, line ends. */
-const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+/** Characters that would steer the text around them, or look like nothing: controls, marks of direction, line ends, fillers. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u115f\u1160\u2800\u3164\uffa0]/gu;
 
 /** @param {string} name */
 export function shownName(name) {
@@ -78,5 +78,6 @@ export function termOf(dimension, value) {
 export function narrowed(filter, term) {
   const text = filter.trim();
   if (term === "" || text === "") return text || term;
-  return /\bor\b|\|\|/.test(text) ? `(${text}) and ${term}` : `${text} and ${term}`;
+  // The language's words ignore case.
+  return /\bor\b|\|\|/i.test(text) ? `(${text}) and ${term}` : `${text} and ${term}`;
 }

@@ -41,7 +41,9 @@ export function shortText(value, unit, system = "si") {
     ? 1
     : 0;
   const name = `${prefixes[step]}${unit}`;
-  return `${sign}${rest.toFixed(fraction)}${name === "" ? "" : SPACE + name}`;
+  // What is there is never shown as nothing.
+  const digits = number > 0 && rest < 0.05 ? "< 0.1" : rest.toFixed(fraction);
+  return `${sign}${digits}${name === "" ? "" : SPACE + name}`;
 }
 
 /** @param {Count} bytes @param {UnitSystem} [system] */
@@ -94,16 +96,6 @@ function exactSum(counts) {
   return total <= BigInt(Number.MAX_SAFE_INTEGER) && total >= BigInt(Number.MIN_SAFE_INTEGER)
     ? Number(total)
     : total;
-}
-
-/** @param {Count} a @param {Count} b @returns {Count} */
-export function difference(a, b) {
-  return exactSum([a, typeof b === "bigint" ? -b : -b]);
-}
-
-/** Orders counts, the smaller first; mixed kinds compare exactly. @param {Count} a @param {Count} b */
-export function compareCounts(a, b) {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** A share as percentage that never claims what is not so: 100 % and 0 % are exact. @param {number} share */

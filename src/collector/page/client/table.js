@@ -70,7 +70,7 @@ export function table(caption, columns, rows, { sort = "", onSort } = {}) {
 }
 
 /**
- * Sorts by a column's value.
+ * Sorts by a column's value; rows that are alike stay in their order, what is not known comes last either way.
  * @template Row
  * @param {readonly Row[]} rows
  * @param {string} sort
@@ -80,7 +80,16 @@ export function sorted(rows, sort, valueOf) {
   if (sort === "") return rows;
   const name = sort.replace(/^-/, "");
   const sign = sort.startsWith("-") ? 1 : -1;
-  return rows.toSorted((a, b) => sign * compare(valueOf(a, name), valueOf(b, name)));
+  return rows.toSorted((a, b) => {
+    const [left, right] = [valueOf(a, name), valueOf(b, name)];
+    const unknown = Number(isUnknown(left)) - Number(isUnknown(right));
+    return unknown !== 0 ? unknown : isUnknown(left) ? 0 : sign * compare(left, right);
+  });
+}
+
+/** @param {unknown} value */
+function isUnknown(value) {
+  return value === null || value === undefined || Number.isNaN(value);
 }
 
 /** @param {any} a @param {any} b */

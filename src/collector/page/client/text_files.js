@@ -4,6 +4,7 @@
  *
  * In: rows of counts and texts. Out: CSV (RFC 4180), NDJSON. Counts keep every digit. Texts that a spreadsheet would take for
  * a formula get a quote before them: names of nodes are what anybody may have chosen.
+ * @see https://owasp.org/www-community/attacks/CSV_Injection
  */
 
 /** @typedef {Readonly<Record<string, unknown>>} Row */
@@ -14,11 +15,15 @@ export function csvText(columns, rows) {
   return lines.map((cells) => cells.map(csvCell).join(",") + "\r\n").join("");
 }
 
+/** What begins a formula, in the widths in which it is typed; spaces before it do not keep it from being one. */
+const FORMULA = /^[\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n\0]/;
+
 /** @param {unknown} value */
 function csvCell(value) {
   if (value === null || value === undefined) return "";
-  if (typeof value !== "string") return String(value);
-  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  if (typeof value === "number" || typeof value === "bigint") return String(value);
+  const whole = typeof value === "string" ? value : jsonText(value);
+  const text = FORMULA.test(whole) ? `'${whole}` : whole;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

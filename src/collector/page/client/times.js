@@ -8,6 +8,8 @@
 /** @typedef {{ from: string, to: string }} RangeText */
 /** @typedef {{ fromMs: number, toMs: number }} RangeMs */
 
+/** Last ms of the year 9999: the collector knows no time beyond it. */
+const TIME_MS_MAX = 253_402_300_799_999;
 const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
 /** @param {number} value @param {number} [digits] */
@@ -48,7 +50,7 @@ export function durationText(ms) {
       "s",
       1_000,
     ]]);
-  // Cut to whole seconds first, so that 59.9 s is not 60 s.
+  // Cut, not rounded, so that 59.9 s is not 60 s.
   const index = units.findIndex(([, unitMs]) => whole >= unitMs);
   const [name, unitMs] = units[index];
   const count = Math.floor(whole / unitMs);
@@ -67,16 +69,17 @@ export function agoText(ms, nowMs) {
  * A time of the address: Unix ms, `now`, `-15m`.
  * @param {string} text
  * @param {number} nowMs
- * @returns {number | null}
+ * @returns {number | null} null = not a time that the collector knows.
  */
 export function timeOf(text, nowMs) {
   if (text === "now") return nowMs;
   const relative = /^-(\d{1,9})([smhdw])$/.exec(text);
   if (relative !== null) {
     const unit = /** @type {keyof typeof UNITS_MS} */ (relative[2]);
-    return nowMs - Number(relative[1]) * UNITS_MS[unit];
+    const ms = nowMs - Number(relative[1]) * UNITS_MS[unit];
+    return ms >= 0 ? ms : null;
   }
-  return /^\d{1,15}$/.test(text) ? Number(text) : null;
+  return /^\d{1,15}$/.test(text) && Number(text) <= TIME_MS_MAX ? Number(text) : null;
 }
 
 /**

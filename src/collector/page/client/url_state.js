@@ -63,9 +63,13 @@ export function writeState(view, values) {
   return VIEW_PATHS[view] + (text === "" ? "" : `?${text}`);
 }
 
-/** Values that go along when another view is opened. @param {Values} values @returns {Values} */
-export function sharedValues(values) {
-  const { from, to, units } = values;
-  const isDefault = Object.values(DEFAULTS).some((view) => view.from === from && view.to === to);
+/**
+ * Values that go along when another view is opened: of the range, only one that somebody chose.
+ * @param {ViewName} view Where they are from.
+ * @param {Values} values
+ * @returns {Values}
+ */
+export function sharedValues(view, { from, to, units }) {
+  const isDefault = DEFAULTS[view].from === from && DEFAULTS[view].to === to;
   return isDefault ? { units } : { from, to, units };
 }
