@@ -21,8 +21,9 @@ import { PathsView } from "./view_paths.js";
 /** @typedef {import("./url_state.js").ViewName} ViewName */
 /** @typedef {import("./url_state.js").Values} Values */
 
-/** What came is shown this soon, and what is over leaves this often though nothing comes. */
-const REFRESH_MS = 2_000;
+/** What came is shown this soon, but not more often; and what is over leaves this often though nothing comes. */
+const TICK_MS = 250;
+const REFRESH_MS = 1_000;
 const SLIDE_MS = 15_000;
 const NAMES = /** @type {const} */ ({
   overview: "Overview",
@@ -92,7 +93,7 @@ export class App {
       this.show();
     });
     document.addEventListener("visibilitychange", () => this.show());
-    setInterval(() => this.#tick(), REFRESH_MS);
+    setInterval(() => this.#tick(), TICK_MS);
     onAskError((error) => this.#onRefused(error));
     this.show();
     void this.#showLogout();
@@ -192,8 +193,10 @@ export class App {
   }
 
   #tick() {
-    const isSlid = performance.now() - this.#shownMs >= SLIDE_MS && this.live.state === "live";
-    if ((this.#isDue || isSlid) && this.#view?.isLive && !document.hidden) this.#refresh();
+    const shownAgoMs = performance.now() - this.#shownMs;
+    const isSlid = shownAgoMs >= SLIDE_MS && this.live.state === "live";
+    const isDue = this.#isDue && shownAgoMs >= REFRESH_MS;
+    if ((isDue || isSlid) && this.#view?.isLive && !document.hidden) this.#refresh();
   }
 
   /** Shows the same again. */

@@ -7,7 +7,7 @@
  * at the keyboard, choose a range. What is hidden is told.
  */
 import { append, colorOf, h, quantity, replace } from "./dom.js";
-import { closed, edgesS, stacked } from "./grid.js";
+import { edgesS, stacked, steps } from "./grid.js";
 import { percentText, rateText } from "./numbers.js";
 import { axisTexts, clockText, localText, utcText } from "./times.js";
 
@@ -55,6 +55,8 @@ export class Chart {
     if (this.#isDue) this.#draw();
   };
   #isDue = false;
+  /** Under the cursor. @type {number | null} */
+  #bucket = null;
 
   /** @param {ChartOptions} options */
   constructor(options) {
@@ -98,14 +100,14 @@ export class Chart {
     const data = this.#data;
     if (data === null || this.canvas.clientWidth === 0) return;
     this.#isDue = false;
-    const cursor = this.#plot?.cursor.idx ?? null;
+    const bucket = this.#bucket;
     this.#plot?.destroy();
     const shown = data.lines.filter(({ name }) => !this.#hidden.has(name));
     const areas = shown.filter(({ isStacked }) => isStacked);
     const overlays = shown.filter(({ isStacked }) => !isStacked);
     const stack = stacked(areas.map(({ rates }) => rates));
     // The highest is painted first: those below cover it.
-    const columns = [...areas.keys()].reverse().map((at) => closed(stack[at]));
+    const columns = [...areas.keys()].reverse().map((at) => steps(stack[at]));
     const times = edgesS(data.fromMs, data.stepMs, data.shares.length);
     const series = [
       ...areas.toReversed().map(({ name, color }) =>
@@ -118,11 +120,11 @@ export class Chart {
     ];
     this.#plot = new uPlot(
       this.#plotOptions(data, series),
-      [times, ...columns, ...overlays.map(({ rates }) => closed(rates))],
+      [times, ...columns, ...overlays.map(({ rates }) => steps(rates))],
       this.canvas,
     );
     this.#drawLegend(data);
-    if (cursor !== null) this.#moveTo(cursor);
+    if (bucket !== null) this.#moveTo(bucket);
   }
 
   /** @param {ChartData} data @param {object[]} series */
@@ -134,7 +136,7 @@ export class Chart {
         width: this.canvas.clientWidth,
         height: this.#height(),
         legend: { show: false },
-        padding: [10, 8, 0, 0],
+        padding: [10, 18, 0, 0],
       },
       cursor: {
         drag: { x: true, y: false, setScale: false },
@@ -170,14 +172,14 @@ export class Chart {
         {
           ...axis,
           size: 78,
-          space: 44,
+          space: 34,
           values: (/** @type {any} */ _plot, /** @type {number[]} */ ticks) =>
             ticks.map((tick) => tick === 0 ? "0" : rateText(tick)),
         },
       ],
       hooks: {
         setSelect: [(/** @type {any} */ plot) => this.#onSelect(plot)],
-        setCursor: [(/** @type {any} */ plot) => this.#showValues(plot.cursor.idx)],
+        setCursor: [(/** @type {any} */ plot) => this.#onCursor(plot)],
         drawClear: [(/** @type {any} */ plot) => drawUnknown(plot, data)],
         draw: [(/** @type {any} */ plot) => drawShares(plot, data)],
       },
@@ -210,7 +212,7 @@ export class Chart {
     const data = this.#data;
     if (data === null || this.#plot === null) return;
     const last = data.shares.length - 1;
-    const at = Math.min(last, this.#plot.cursor.idx ?? last);
+    const at = this.#bucket ?? last;
     const center = data.fromMs + (at + 0.5) * data.stepMs;
     const length = data.shares.length * data.stepMs;
     const zoom = (/** @type {number} */ scale) => {
@@ -225,13 +227,24 @@ export class Chart {
     event.preventDefault();
   }
 
-  /** @param {number} index */
-  #moveTo(index) {
+  /** @param {any} plot */
+  #onCursor(plot) {
+    const data = this.#data;
+    const { left, idx } = plot.cursor;
+    if (data === null || idx === null || idx === undefined || left < 0) {
+      return this.#showValues(null);
+    }
+    const bucket = Math.floor((plot.posToVal(left, "x") * 1_000 - data.fromMs) / data.stepMs);
+    this.#showValues(Math.max(0, Math.min(data.shares.length - 1, bucket)));
+  }
+
+  /** @param {number} bucket */
+  #moveTo(bucket) {
     const plot = this.#plot;
-    const time = plot.data[0][index];
-    if (time === undefined) return;
-    plot.setCursor({ left: plot.valToPos(time, "x") + 1, top: 10 });
-    this.#showValues(index);
+    const data = this.#data;
+    if (data === null || bucket >= data.shares.length) return;
+    const center = (data.fromMs + (bucket + 0.5) * data.stepMs) / 1_000;
+    plot.setCursor({ left: plot.valToPos(center, "x"), top: 10 });
   }
 
   /** @param {ChartData} data */
@@ -279,13 +292,11 @@ export class Chart {
     /** @type {HTMLElement | undefined} */ (this.legend.children[index])?.focus();
   }
 
-  /** @param {number | null | undefined} index */
-  #showValues(index) {
+  /** @param {number | null} bucket */
+  #showValues(bucket) {
     const data = this.#data;
     if (data === null) return;
-    const bucket = index === null || index === undefined
-      ? null
-      : Math.min(index, data.shares.length - 1);
+    this.#bucket = bucket;
     for (const [at, { rates }] of data.lines.entries()) {
       replace(this.#values[at], bucket === null ? null : quantity("rate", rates[bucket]));
     }
@@ -316,7 +327,7 @@ export class Chart {
 function seriesOf(label, stroke, fill) {
   return {
     ...{ label, stroke, fill, width: 1.5, points: { show: false }, spanGaps: false },
-    paths: uPlot.paths.stepped({ align: 1 }),
+    paths: uPlot.paths.linear(),
   };
 }
 

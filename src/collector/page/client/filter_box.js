@@ -9,6 +9,7 @@
 import { ApiError, ask } from "./api.js";
 import { isWrongAlready, movedChoice, NO_COMPLETION, withItem } from "./completion.js";
 import { append, h, replace } from "./dom.js";
+import { EXPLORE_FILTER } from "./url_state.js";
 
 const WAIT_MS = 80;
 
@@ -44,7 +45,7 @@ export class FilterBox {
       placeholder: "Filter: class subnet and dst net 10.0.0.0/8 and dport 443",
       input: () => this.#onInput(),
       keydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
-      focus: () => this.#help(),
+      focus: () => this.#onFocus(),
       click: () => this.#help(),
       blur: () => this.#close(),
     });
@@ -83,6 +84,12 @@ export class FilterBox {
       this.problem,
       this.help,
     );
+  }
+
+  /** Who writes a filter of their own begins anew: what stands there by default is chosen, so that it is written over. */
+  #onFocus() {
+    if (this.input.value === EXPLORE_FILTER) this.input.select();
+    this.#help();
   }
 
   /** The words are of the text before: none is taken for this one until they are there anew. */

@@ -10,15 +10,21 @@
 /** @typedef {{ txBytes: (Count | null)[], rxBytes: (Count | null)[] }} Line */
 
 /**
- * Bits per second, both directions together.
+ * Bits per second, both directions together. A bucket that is still filling is told by the part of it that has been heard of:
+ * by its whole length every chart that ends now would end with a fall.
  * @param {Line} line
  * @param {number} stepMs
+ * @param {{ fromMs: number, newestMs: number }} [heard] Start of the first bucket, end of the newest window.
  * @returns {(number | null)[]}
  */
-export function ratesOf({ txBytes, rxBytes }, stepMs) {
+export function ratesOf({ txBytes, rxBytes }, stepMs, heard) {
   return txBytes.map((tx, bucket) => {
     const rx = rxBytes[bucket];
-    return tx === null || rx === null ? null : (Number(tx) + Number(rx)) * 8_000 / stepMs;
+    if (tx === null || rx === null) return null;
+    const bits = (Number(tx) + Number(rx)) * 8;
+    const partMs = heard === undefined ? stepMs : heard.newestMs - heard.fromMs - bucket * stepMs;
+    if (partMs <= 0) return bits === 0 ? null : bits * 1_000 / stepMs;
+    return bits * 1_000 / Math.min(stepMs, partMs);
   });
 }
 
@@ -40,13 +46,14 @@ export function stacked(lines) {
 }
 
 /**
- * Closes a column for steps: each value holds to the end of its bucket, and so does the last one.
+ * A column as steps: each value at its bucket's start and again at its end, so that what comes before or behind time of which
+ * nothing is known is as wide as it is.
  * @template T
  * @param {readonly T[]} values
  * @returns {T[]}
  */
-export function closed(values) {
-  return values.length === 0 ? [] : [...values, values[values.length - 1]];
+export function steps(values) {
+  return values.flatMap((value) => [value, value]);
 }
 
 /**
@@ -58,12 +65,12 @@ export function lostOf({ gaps }) {
 }
 
 /**
- * Starts of buckets in seconds, with the end of the last.
+ * Start and end of each bucket in seconds, as `steps` has them.
  * @param {number} fromMs @param {number} stepMs @param {number} buckets
  */
 export function edgesS(fromMs, stepMs, buckets) {
   return Array.from(
-    { length: buckets === 0 ? 0 : buckets + 1 },
-    (_value, at) => (fromMs + at * stepMs) / 1_000,
+    { length: 2 * buckets },
+    (_value, at) => (fromMs + ((at + 1) >> 1) * stepMs) / 1_000,
   );
 }

@@ -22,9 +22,10 @@ export class Panel {
   constructor(title, { className = "", tools = [], note = "" } = {}) {
     this.body = h("div", { class: "panel-body" }, skeleton());
     this.note = h("span", { class: "panel-note" }, note);
+    this.title = h("h2", {}, title);
     const head = title === ""
       ? null
-      : h("header", { class: "panel-head" }, h("h2", {}, title), this.note, ...tools);
+      : h("header", { class: "panel-head" }, this.title, this.note, ...tools);
     this.element = h(
       "section",
       { class: `panel ${className}`, "aria-busy": "true" },

@@ -7,7 +7,7 @@ import { h } from "./dom.js";
  * @template Row
  * @typedef {object} Column
  * @property {string} name
- * @property {string} label
+ * @property {import("./dom.js").Child} label
  * @property {string} [hint]
  * @property {boolean} [isNumber]
  * @property {boolean} [isSortable]

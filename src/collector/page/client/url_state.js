@@ -22,12 +22,15 @@ export const VIEW_PATHS = {
 /** Values of every view, and what they are if the address does not say. @type {Values} */
 export const COMMON = { from: "-1h", to: "now", units: "si" };
 
+/** The tunnels' own datagrams carry all else: added to it they would count everything twice. It can be seen, and taken away. */
+export const EXPLORE_FILTER = "not class physical";
+
 /** @type {Readonly<Record<ViewName, Values>>} */
 export const DEFAULTS = {
   overview: { ...COMMON, hidden: "" },
   explore: {
     ...COMMON,
-    ...{ filter: "", by: "src,dst", order: "bytes", show: "groups" },
+    ...{ filter: EXPLORE_FILTER, by: "src,dst", order: "bytes", show: "groups" },
     ...{ sort: "", page: "1", cursor: "" },
   },
   flow: { ...COMMON, node: "", proto: "", src: "", sport: "0", dst: "", dport: "0" },

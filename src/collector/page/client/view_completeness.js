@@ -36,7 +36,7 @@ export class CompletenessView {
     this.app = app;
     this.lines = new Panel("Record of each node", { className: "wide", tools: [legend()] });
     this.gaps = new Panel("What is lost or missing", { className: "wide" });
-    this.laws = new Panel("Self-reports", { className: "wide", tools: [this.#checkButton()] });
+    this.laws = new Panel("Self-reports", { className: "wide" });
     this.element = h(
       "div",
       { class: "view completeness" },
@@ -61,12 +61,12 @@ export class CompletenessView {
       },
     );
     if (check !== "true") {
-      this.laws.show(
-        emptyNote(
-          "Not checked yet",
-          "Each process reports sums of all that it wrote. Checking reads all its windows.",
-        ),
+      const note = emptyNote(
+        "Not checked yet",
+        "Each process reports sums of all that it wrote. Checking reads all its windows.",
       );
+      note.append(this.#checkButton());
+      this.laws.show(note);
     } else {void this.laws.load((signal) =>
         ask("/nodes", { ...range, check: true, timeout: "60s" }, signal), (answer) =>
         this.#laws(answer));}
@@ -79,7 +79,6 @@ export class CompletenessView {
   #checkButton() {
     return h("button", {
       type: "button",
-      class: "quiet",
       click: () => this.app.go({ check: "true" }),
     }, "Check the books");
   }
@@ -90,7 +89,7 @@ export class CompletenessView {
     if (logging.length === 0) {
       return emptyNote(
         "No node logs here yet",
-        "Point a node's [Log] section at this collector, and adopt its stream.",
+        "Have a node log here, [FlowLog] Collector = this address, and adopt it: tunlog collect adopt PUBLIC_ID.",
       );
     }
     const span = { fromMs: Date.parse(range.from), toMs: Date.parse(range.to) };
@@ -281,8 +280,11 @@ function axis(span) {
   const texts = axisTexts(ticks.map((ms) => ms / 1_000), stepMs / 1_000);
   const line = h("div", { class: "track-axis", "aria-hidden": "true" });
   for (const [index, ms] of ticks.entries()) {
-    const tick = h("span", { title: utcText(ms) }, texts[index].replace("\n", " "));
-    tick.style.left = `${percentAt(ms, span)}%`;
+    const percent = percentAt(ms, span);
+    // At the edges a text stands within the line, not around its moment.
+    const place = percent < 4 ? "at-start" : percent > 96 ? "at-end" : "";
+    const tick = h("span", { class: place, title: utcText(ms) }, texts[index].replace("\n", " "));
+    tick.style.left = `${percent}%`;
     append(line, tick);
   }
   return h("div", { class: "track-foot" }, line);

@@ -8,12 +8,21 @@ import { apiCall, downloadButtons } from "./files.js";
 import { FilterBox } from "./filter_box.js";
 import { lostOf, ratesOf } from "./grid.js";
 import { endText, narrowed, protoName, shownName, termOf } from "./names.js";
-import { exactText, sum } from "./numbers.js";
+import { exactText, percentText, sum } from "./numbers.js";
 import { emptyNote, Panel, warnings } from "./panel.js";
 import { sankey } from "./sankey.js";
 import { sorted, table } from "./table.js";
+import { durationText, rangeOf } from "./times.js";
+import { newestOf } from "./view_overview.js";
 
 /** @typedef {import("./app.js").App} App */
+
+/** Beyond, groups are read from sums of hours: from minutes a day of 10 M rows takes a second (tests/bench/page_bench.ts). */
+const MINUTES_MS_MAX = 6 * 3_600_000 + 60_000;
+/** From here on steps are hours anyway. */
+const HOURS_MS_MAX = 400 * 3_600_000;
+/** What sums of hours cannot tell, or tell otherwise. */
+const NO_ROLL_UP = /\b(sport|port|folded|bytes|pkts|rate)\b/;
 
 const DIMENSIONS = [
   ["class", "class"],
@@ -48,7 +57,7 @@ export class ExploreView {
     this.app = app;
     this.box = new FilterBox((filter) => app.go({ filter, page: "1", cursor: "" }));
     this.controls = h("div", { class: "controls" });
-    this.chartPanel = new Panel("", { className: "wide chart-panel" });
+    this.chartPanel = new Panel("Rate", { className: "wide chart-panel" });
     this.main = new Panel("", { className: "wide" });
     this.calls = h("div", { class: "calls" });
     this.chart = new Chart({
@@ -91,6 +100,11 @@ export class ExploreView {
   #question() {
     const { from, to, filter } = this.app.values;
     return { from, to, filter };
+  }
+
+  #spanMs() {
+    const range = rangeOf(this.app.values, Date.now());
+    return range === null ? 0 : range.toMs - range.fromMs;
   }
 
   #by() {
@@ -179,14 +193,18 @@ export class ExploreView {
 
   #loadSeries() {
     const [by] = this.app.values.show === "sankey" ? ["dport"] : this.#by();
-    const question = { ...this.#question(), by, limit: LINES };
+    const spanMs = this.#spanMs();
+    const isLong = spanMs > MINUTES_MS_MAX && spanMs < HOURS_MS_MAX;
+    const step = isLong && by !== "class" && by !== "node" ? "1h" : "";
+    const question = { ...this.#question(), by, limit: LINES, step };
     void this.chartPanel.load(
       (signal) =>
         Promise.all([
           ask("/series", question, signal),
           ask("/gaps", { ...this.#question(), limit: GAPS_MAX }, signal),
+          ask("/nodes", this.#question(), signal),
         ]),
-      ([answer, gaps]) => this.#series(answer, by, lostOf(gaps)),
+      ([answer, gaps, { nodes }]) => this.#series(answer, by, lostOf(gaps), newestOf(nodes)),
       (error) => {
         if (error.details.parameter === "filter") this.chartPanel.element.hidden = true;
       },
@@ -194,15 +212,18 @@ export class ExploreView {
     return apiUrl("/series", question);
   }
 
-  /** @param {any} answer @param {string} by @param {{ fromMs: number, toMs: number }[]} lost */
-  #series({ range, stepMs, series, rest, shares }, by, lost) {
+  /** @param {any} answer @param {string} by @param {{ fromMs: number, toMs: number }[]} lost @param {number} newestMs */
+  #series({ range, stepMs, series, rest, shares }, by, lost, newestMs) {
     const { units } = this.app;
+    const fromMs = Date.parse(range.from);
+    const heard = { fromMs, newestMs };
+    replace(this.chartPanel.title, `Rate by ${dimensionText(by)}`);
     const totalOf = (/** @type {any} */ line) =>
       sum(0, ...[...line.txBytes, ...line.rxBytes].filter((count) => count !== null));
     const lines = series.map((/** @type {any} */ line, /** @type {number} */ index) => ({
       name: labelOf(by, line[by]),
       color: by === "class" ? `--class-${line.class}` : `--line-${index % LINES}`,
-      rates: ratesOf(line, stepMs),
+      rates: ratesOf(line, stepMs, heard),
       isStacked: by !== "class" || line.class !== "physical",
       total: quantity("bytes", totalOf(line), units),
       bytes: totalOf(line),
@@ -211,7 +232,7 @@ export class ExploreView {
       lines.push({
         name: "all others",
         color: "--line-rest",
-        rates: ratesOf(rest, stepMs),
+        rates: ratesOf(rest, stepMs, heard),
         isStacked: true,
         total: quantity("bytes", totalOf(rest), units),
       });
@@ -219,7 +240,7 @@ export class ExploreView {
     this.chartPanel.element.hidden = lines.length === 0;
     if (lines.length === 0) return [];
     if (!this.chart.element.isConnected) replace(this.chartPanel.body, this.chart.element);
-    this.chart.show({ fromMs: Date.parse(range.from), stepMs, lines, shares, lost }, []);
+    this.chart.show({ fromMs, stepMs, lines, shares, lost }, []);
     return null;
   }
 
@@ -227,7 +248,12 @@ export class ExploreView {
     const order =
       ["bytes", "packets", "txBytes", "rxBytes"].find((name) => name === this.app.values.order) ??
         "bytes";
-    return { ...this.#question(), by: this.#by().join(","), order, limit, rates: true };
+    const { filter } = this.app.values;
+    const by = this.#by();
+    const isRolled = this.#spanMs() > MINUTES_MS_MAX && !by.includes("sport") &&
+      !NO_ROLL_UP.test(filter);
+    const tier = isRolled ? "hour" : "";
+    return { ...this.#question(), by: by.join(","), order, limit, rates: true, tier };
   }
 
   #loadGroups() {
@@ -258,6 +284,7 @@ export class ExploreView {
     const page = Math.min(pages, Math.max(1, Number(values.page) || 1));
     const shown = rows.slice((page - 1) * PAGE_ROWS, page * PAGE_ROWS);
     const all = sum(total.txBytes, total.rxBytes);
+    const most = Math.max(...groups.map(bytesOf));
     const more = groupCount > groups.length
       ? h(
         "span",
@@ -278,7 +305,7 @@ export class ExploreView {
         tier === "raw" ? "windows" : `roll-ups (${tier})`,
         notes.map((/** @type {string} */ note) => `. ${note}`),
       ),
-      table("Groups", this.#columns(all), shown, {
+      table("Groups", this.#columns(Number(all), most, groups[0].rateBucketMs), shown, {
         sort: values.sort || "bytes",
         onSort: (sort) =>
           this.app.go({ sort, page: "1" }, {
@@ -290,13 +317,13 @@ export class ExploreView {
     ];
   }
 
-  /** @param {import("./numbers.js").Count} all */
-  #columns(all) {
+  /** @param {number} all Bytes. @param {number} most Bytes of the greatest group. @param {number} bucketMs Of the rates. */
+  #columns(all, most, bucketMs) {
     const { app } = this;
     const { filter } = app.values;
     const dimensions = this.#by().map((name) => ({
       name,
-      label: DIMENSIONS.find(([each]) => each === name)?.[1] ?? name,
+      label: capitalized(dimensionText(name)),
       isSortable: true,
       cell: (/** @type {any} */ group) => {
         const term = termOf(name, group[name]);
@@ -334,12 +361,13 @@ export class ExploreView {
         cell: (/** @type {any} */ group) => {
           const bytes = sum(group.txBytes, group.rxBytes);
           const part = h("span", { class: "bar-part" });
-          part.style.width = `${Number(all) === 0 ? 0 : Number(bytes) / Number(all) * 100}%`;
+          part.style.width = `${most === 0 ? 0 : Number(bytes) / most * 100}%`;
+          const share = all === 0 ? "" : `${percentText(Number(bytes) / all)} of all`;
           return h(
             "span",
             { class: "with-bar" },
             quantity("bytes", bytes, app.units),
-            h("span", { class: "bar", "aria-hidden": "true" }, part),
+            h("span", { class: "bar", title: share, "aria-hidden": "true" }, part),
           );
         },
       },
@@ -366,12 +394,12 @@ export class ExploreView {
           quantity("count", sum(group.txPackets, group.rxPackets)),
       },
       rate("average", "Average", "averageBitsPerSecond", "Over the whole range"),
-      rate("peak", "Peak", "peakBitsPerSecond", "The greatest bucket"),
+      rate("peak", "Peak", "peakBitsPerSecond", `The greatest ${durationText(bucketMs)}`),
       rate(
         "p95",
-        "95th",
+        "95th pct.",
         "percentile95BitsPerSecond",
-        "95 of 100 buckets are not above it, idle ones included",
+        `Of 100 times ${durationText(bucketMs)}, 95 are not above it, idle ones included`,
       ),
     ];
   }
@@ -405,7 +433,6 @@ export class ExploreView {
   #loadSankey() {
     const question = {
       ...this.#question(),
-      filter: narrowed(this.app.values.filter, "not class physical"),
       by: "src,dst,dport",
       limit: SANKEY_GROUPS,
     };
@@ -540,6 +567,21 @@ export class ExploreView {
     const { groups } = await ask("/top", this.#groupsQuestion(1_000));
     return { columns: Object.keys(groups[0] ?? {}), rows: groups };
   }
+}
+
+/** @param {string} name */
+function dimensionText(name) {
+  return DIMENSIONS.find(([each]) => each === name)?.[1] ?? name;
+}
+
+/** @param {string} text */
+function capitalized(text) {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
+/** Both directions. @param {any} group */
+function bytesOf({ txBytes, rxBytes }) {
+  return Number(sum(txBytes, rxBytes));
 }
 
 /** @param {string} dimension @param {string | number} value */

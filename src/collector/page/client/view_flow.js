@@ -27,7 +27,7 @@ export class FlowView {
     this.verdict = new Panel("Books compared");
     this.ends = new Panel("Both ends", { className: "wide" });
     this.path = new Panel("Physical path", { className: "wide" });
-    this.raw = new Panel("Messages", { className: "wide" });
+    this.raw = new Panel("Raw messages", { className: "wide" });
     this.calls = h("div", { class: "calls" });
     this.element = h(
       "div",
@@ -109,60 +109,88 @@ export class FlowView {
     if (flows.length === 0) return emptyNote("No window has this flow", "Choose a longer range.");
     const fromMs = Date.parse(flows[0].end) - NEAR_MS;
     const toMs = Date.parse(flows.at(-1).end) + NEAR_MS;
-    const near =
-      otherEnd?.filter((/** @type {any} */ { end }) =>
-        Date.parse(end) >= fromMs && Date.parse(end) <= toMs
-      ) ?? null;
+    const near = (otherEnd ?? []).filter((/** @type {any} */ { end }) =>
+      Date.parse(end) >= fromMs && Date.parse(end) <= toMs
+    );
     const side = (
       /** @type {string} */ role,
       /** @type {any} */ who,
-      /** @type {any[] | null} */ rows,
+      /** @type {any[]} */ rows,
     ) => {
       const name = who === null
         ? h("span", { class: "muted" }, "no node that is known")
         : nameOf(who.name || who.nodeId, "no name");
-      const content = rows === null || rows.length === 0
-        ? emptyNote(
-          who?.logs ? "It has no row of this flow" : "It does not log here",
-          who?.logs
-            ? "Not within a minute of the windows beside."
-            : "What it saw cannot be compared.",
-        )
-        : this.#windows(rows);
+      const hint = who?.logs
+        ? "It has no row of this flow in the windows of the other."
+        : "It does not log here: what it saw cannot be compared.";
       return h(
         "div",
         { class: "side" },
         h("h3", {}, h("span", { class: "muted" }, `${role} `), name),
-        totalsOf(rows ?? [], this.app.units),
-        content,
+        rows.length > 0
+          ? totalsOf(rows, this.app.units)
+          : h("p", { class: "muted side-total" }, hint),
       );
     };
-    return h(
-      "div",
-      { class: "sides" },
-      side("Reported by", node, flows),
-      side("Other end", peer, near),
-    );
+    return [
+      h(
+        "div",
+        { class: "sides" },
+        side("Reported by", node, flows),
+        side("Other end", peer, near),
+      ),
+      this.#windows(flows, near, node, peer),
+    ];
   }
 
-  /** @param {any[]} rows */
-  #windows(rows) {
+  /**
+   * Windows of both ends beside each other: what one sent, then what the other received of it.
+   * @param {any[]} flows @param {any[]} near @param {any} node @param {any} peer
+   */
+  #windows(flows, near, node, peer) {
     const { units } = this.app;
-    return table("Windows", [
-      { name: "end", label: "Window until", cell: (/** @type {any} */ row) => moment(row.end) },
-      {
-        name: "tx",
-        label: "Sent",
-        isNumber: true,
-        cell: (/** @type {any} */ row) => pair(row.txPackets, row.txBytes, units),
-      },
-      {
-        name: "rx",
-        label: "Received",
-        isNumber: true,
-        cell: (/** @type {any} */ row) => pair(row.rxPackets, row.rxBytes, units),
-      },
-    ], rows);
+    const rows = beside(flows, near);
+    const nameOfEnd = (/** @type {any} */ who) =>
+      nameOf(who?.name || who?.nodeId || "", "other end");
+    const column = (
+      /** @type {"own" | "other"} */ end,
+      /** @type {"tx" | "rx"} */ way,
+    ) => ({
+      name: `${end}-${way}`,
+      label: h(
+        "span",
+        {},
+        nameOfEnd(end === "own" ? node : peer),
+        way === "tx" ? " sent" : " received",
+      ),
+      isNumber: true,
+      cell: (/** @type {any} */ row) =>
+        row[end] === null
+          ? h("span", { class: "none", title: "No row in this window" }, "–")
+          : pair(row[end][`${way}Packets`], row[end][`${way}Bytes`], units),
+    });
+    const time = {
+      name: "end",
+      label: "Window until",
+      cell: (/** @type {any} */ { end }) => moment(end),
+    };
+    const columns = near.length === 0 ? [time, column("own", "tx"), column("own", "rx")] : [
+      time,
+      column("own", "tx"),
+      column("other", "rx"),
+      column("other", "tx"),
+      column("own", "rx"),
+    ];
+    return h(
+      "div",
+      { class: "ends-table" },
+      table("Windows of both ends", columns, rows),
+      near.length === 0 ? null : h(
+        "p",
+        { class: "muted rest" },
+        "A packet may be sent in one window and arrive in the next: what is lost is told by the books compared, not by one row.",
+      ),
+    );
   }
 
   /** @param {any} answer */
@@ -278,6 +306,25 @@ export class FlowView {
   }
 }
 
+/**
+ * Rows of both ends by window. The grid is the same for all nodes; where it is not, rows stand alone.
+ * @param {any[]} flows @param {any[]} near
+ * @returns {{ end: string, own: any, other: any }[]}
+ */
+export function beside(flows, near) {
+  /** @type {Map<number, { end: string, own: any, other: any }>} */
+  const rows = new Map();
+  const rowAt = (/** @type {string} */ end) => {
+    const ms = Date.parse(end);
+    const row = rows.get(ms) ?? { end, own: null, other: null };
+    rows.set(ms, row);
+    return row;
+  };
+  for (const flow of flows) rowAt(flow.end).own = flow;
+  for (const flow of near) rowAt(flow.end).other = flow;
+  return [...rows].sort(([a], [b]) => a - b).map(([, row]) => row);
+}
+
 /** @param {any[]} rows @param {string} member */
 function totalOf(rows, member) {
   return sum(0, ...rows.map((row) => row[member]));
@@ -285,7 +332,6 @@ function totalOf(rows, member) {
 
 /** @param {any[]} rows @param {import("./numbers.js").UnitSystem} units */
 function totalsOf(rows, units) {
-  if (rows.length === 0) return null;
   return h(
     "p",
     { class: "side-total" },

@@ -9,12 +9,15 @@ import { narrowed, shownName, termOf } from "./names.js";
 import { percentText, sum } from "./numbers.js";
 import { emptyNote, Panel, warnings } from "./panel.js";
 import { table } from "./table.js";
-import { clockText } from "./times.js";
+import { clockText, durationText } from "./times.js";
+import { EXPLORE_FILTER } from "./url_state.js";
 
 /** @typedef {import("./app.js").App} App */
 
 /** From the bottom of the stack. The tunnel's own datagrams carry all others: they are a line over them, not one more part. */
 export const STACK = ["virtual", "subnet", "exit", "unknown"];
+const COUNTED =
+  "All classes but physical, as the nodes counted it: what two nodes that both log said to each other is counted by both";
 const TALKERS = 8;
 const GAPS_MAX = 1_000;
 const NEWS_MAX = 6;
@@ -58,27 +61,30 @@ export class OverviewView {
   refresh() {
     const { from, to } = this.app.values;
     const range = { from, to };
+    /** @type {Promise<any> | null} One answer for three parts. */
+    let asked = null;
+    const nodes = () => asked ??= ask("/nodes", range);
     void this.traffic.load(
       (signal) =>
         Promise.all([
           ask("/series", { ...range, by: "class" }, signal),
           ask("/gaps", { ...range, limit: GAPS_MAX }, signal),
+          nodes(),
         ]),
-      ([answer, gaps]) => this.#traffic(answer, lostOf(gaps)),
+      ([answer, gaps, known]) => this.#traffic(answer, lostOf(gaps), newestOf(known.nodes)),
     );
     void this.totals.load(
       (signal) => ask("/top", { ...range, by: "class", limit: 10 }, signal),
       (answer) => this.#totals(answer),
     );
-    void this.nodes.load((signal) => ask("/nodes", range, signal), (answer) => this.#nodes(answer));
+    void this.nodes.load(nodes, (answer) => this.#nodes(answer));
     void this.talkers.load(
       (signal) =>
-        ask(
-          "/top",
-          { ...range, by: "src,dst", filter: "not class physical", limit: TALKERS },
-          signal,
-        ),
-      (answer) => this.#talkers(answer),
+        Promise.all([
+          ask("/top", { ...range, by: "src,dst", filter: EXPLORE_FILTER, limit: TALKERS }, signal),
+          nodes(),
+        ]),
+      ([answer, known]) => this.#talkers(answer, namesOf(known.nodes)),
     );
   }
 
@@ -143,17 +149,17 @@ export class OverviewView {
       figure(
         "Sent",
         quantity("bytes", of(STACK, "txBytes"), units),
-        "All classes but physical, as counted at the nodes",
+        COUNTED,
       ),
       figure(
         "Received",
         quantity("bytes", of(STACK, "rxBytes"), units),
-        "All classes but physical, as counted at the nodes",
+        COUNTED,
       ),
       figure(
         "Packets",
         quantity("count", sum(of(STACK, "txPackets"), of(STACK, "rxPackets"))),
-        "Both directions, all classes but physical",
+        COUNTED,
       ),
       figure(
         "On the wire",
@@ -171,8 +177,8 @@ export class OverviewView {
     );
   }
 
-  /** @param {any} answer @param {{ fromMs: number, toMs: number }[]} lost */
-  #traffic({ range, stepMs, series, shares, completeness, truncated }, lost) {
+  /** @param {any} answer @param {{ fromMs: number, toMs: number }[]} lost @param {number} newestMs */
+  #traffic({ range, stepMs, series, shares, completeness, truncated }, lost, newestMs) {
     const { units, values } = this.app;
     const fromMs = Date.parse(range.from);
     const byClass = new Map(series.map((/** @type {any} */ line) => [line.class, line]));
@@ -186,7 +192,7 @@ export class OverviewView {
         ...{
           name,
           color: `--class-${name}`,
-          rates: ratesOf(line, stepMs),
+          rates: ratesOf(line, stepMs, { fromMs, newestMs }),
           isStacked: name !== "physical",
         },
         total: quantity("bytes", total, units),
@@ -200,7 +206,7 @@ export class OverviewView {
     if (isEmpty) {
       return emptyNote(
         "No traffic is known in this range",
-        "Choose a longer range, or start a node with [Log] Collector = this address.",
+        "Choose a longer range, or have a node log here: [FlowLog] Collector = this address.",
       );
     }
     if (!this.chart.element.isConnected) replace(this.traffic.body, this.chart.element);
@@ -211,12 +217,13 @@ export class OverviewView {
     return null;
   }
 
-  /** @param {any} answer */
-  #talkers({ groups, rest, total }) {
+  /** @param {any} answer @param {ReadonlyMap<string, string>} names */
+  #talkers({ groups, rest, total }, names) {
     if (groups.length === 0) {
       return emptyNote("Nobody talked", "There is no traffic in this range.");
     }
-    const { units, app } = { units: this.app.units, app: this.app };
+    const { app } = this;
+    const { units } = app;
     const all = Number(sum(total.txBytes, total.rxBytes));
     const rows = groups.map((/** @type {any} */ group) => {
       const bytes = sum(group.txBytes, group.rxBytes);
@@ -229,15 +236,11 @@ export class OverviewView {
           {
             class: "talker",
             href: app.href("explore", { filter, by: "proto,dport" }),
-            title: "What they talk about",
+            title: all === 0
+              ? null
+              : `${percentText(Number(bytes) / all)} of all; shows what they talk about`,
           },
-          h(
-            "span",
-            { class: "ends" },
-            endOf(group.src),
-            h("span", { class: "arrow", "aria-label": "to" }, "→"),
-            endOf(group.dst),
-          ),
+          h("span", { class: "ends" }, endsOf(group, names)),
           quantity("bytes", bytes, units),
           bar(all === 0 ? 0 : Number(bytes) / all),
         ),
@@ -260,7 +263,7 @@ export class OverviewView {
     if (rows.length === 0) {
       return emptyNote(
         "No node logs here yet",
-        "Point a node's [Log] section at this collector, and adopt its stream: tunlog collect adopt PUBLIC-ID.",
+        "Have a node log here, [FlowLog] Collector = this address, and adopt it: tunlog collect adopt PUBLIC_ID.",
       );
     }
     return [
@@ -274,7 +277,7 @@ export class OverviewView {
               {
                 class: "node-name",
                 href: this.app.href("explore", {
-                  filter: termOf("node", node.name || node.nodeId),
+                  filter: narrowed(EXPLORE_FILTER, termOf("node", node.name || node.nodeId)),
                   by: "peer,class",
                 }),
               },
@@ -316,9 +319,38 @@ export class OverviewView {
   }
 }
 
-/** @param {string} address */
-function endOf(address) {
-  return h("bdi", { class: "address" }, shownName(address) || "no address");
+/** @param {any} group @param {ReadonlyMap<string, string>} names */
+function endsOf({ src, dst }, names) {
+  // What left for the internet is one sum, unless the node was told to write more.
+  if (src === "" && dst === "") return h("span", {}, "internet, addresses not kept");
+  return [
+    endOf(src, names),
+    h("span", { class: "arrow", "aria-label": "to" }, "→"),
+    endOf(dst, names),
+  ];
+}
+
+/** @param {string} address @param {ReadonlyMap<string, string>} names */
+function endOf(address, names) {
+  const name = names.get(address);
+  const text = h("bdi", { class: "address" }, shownName(address) || "no address");
+  return name === undefined
+    ? text
+    : h("span", { class: "end", title: address }, nameOf(name), " ", text);
+}
+
+/** Names by address. @param {any[]} nodes @returns {Map<string, string>} */
+function namesOf(nodes) {
+  return new Map(
+    nodes.filter(({ name }) => name !== "").flatMap(({ name, addresses }) =>
+      addresses.map((/** @type {string} */ address) => [address, name])
+    ),
+  );
+}
+
+/** When the log ends. @param {any[]} nodes */
+export function newestOf(nodes) {
+  return Math.max(0, ...nodes.map((node) => Date.parse(newest(node) ?? "") || 0));
 }
 
 /** @param {number} share */
@@ -408,6 +440,6 @@ function lostCell(node) {
   return ms === 0 ? h("span", { class: "none" }, "0 s") : h(
     "span",
     { class: "is-lost", title: `${ms} ms` },
-    `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`,
+    durationText(ms),
   );
 }

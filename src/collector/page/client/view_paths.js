@@ -97,7 +97,9 @@ export class PathsView {
           alarms === 1 ? "flow" : "flows"
         } in which the books certainly differ`,
       ),
-      `. Clocks may be wrong by ${skewMs / 1_000} s, packets may take ${transitMs / 1_000} s.`,
+      `. ≤ is the most that can be lost though the books agree, ≥ in red the least that is. Clocks may be wrong by ${
+        skewMs / 1_000
+      } s, packets may take ${transitMs / 1_000} s.`,
     );
     const content = names.length > MATRIX_MAX ? this.#list(pairs) : this.#grid(names, byEnds);
     return [warnings(completeness, truncated), head, content];

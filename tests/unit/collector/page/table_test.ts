@@ -3,11 +3,11 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
-  closed,
   edgesS,
   lostOf,
   ratesOf,
   stacked,
+  steps,
 } from "../../../../src/collector/page/client/grid.js";
 import { sorted } from "../../../../src/collector/page/client/table.js";
 
@@ -72,6 +72,16 @@ test("ratesOf() is bits per second, null where nothing is known", () => {
   assert.deepEqual(ratesOf({ txBytes: [], rxBytes: [] }, 1_000), []);
 });
 
+test("ratesOf() tells a bucket that is still filling by the part that has been heard of", () => {
+  const line = { txBytes: [1_000, 1_000, 0, 10], rxBytes: [0, 0, 0, 0] };
+  const rates = (newestMs: number) => ratesOf(line, 1_000, { fromMs: 50_000, newestMs });
+  // The second is half over; of the third nothing is heard, and the fourth has rows all the same.
+  assert.deepEqual(rates(51_500), [8_000, 16_000, null, 80]);
+  assert.deepEqual(rates(51_999).slice(2), [null, 80]);
+  assert.deepEqual(rates(52_001), [8_000, 8_000, 0, 80]);
+  assert.deepEqual(rates(60_000), ratesOf(line, 1_000));
+});
+
 test("stacked(): the top line is the sum, no line is below the one under it, gaps stay gaps", () => {
   assert.deepEqual(stacked([]), []);
   assert.deepEqual(stacked([[1, null, null], [2, 3, null]]), [[1, 0, null], [3, 3, null]]);
@@ -98,11 +108,11 @@ test("stacked(): the top line is the sum, no line is below the one under it, gap
   );
 });
 
-test("edgesS(), closed() and lostOf() agree on ends", () => {
-  assert.deepEqual(edgesS(10_000, 5_000, 2), [10, 15, 20]);
+test("edgesS(), steps() and lostOf() agree on ends", () => {
+  assert.deepEqual(edgesS(10_000, 5_000, 2), [10, 15, 15, 20]);
   assert.deepEqual(edgesS(10_000, 5_000, 0), []);
-  assert.deepEqual(closed([1, null]), [1, null, null]);
-  assert.deepEqual(closed([]), []);
+  assert.deepEqual(steps([1, null]), [1, 1, null, null]);
+  assert.deepEqual(steps([]), []);
   const gap = { from: "2026-01-31T12:00:00Z", to: "2026-01-31T12:00:05Z" };
   const fromMs = Date.UTC(2026, 0, 31, 12);
   assert.deepEqual(lostOf({ gaps: [gap] }), [{ fromMs, toMs: fromMs + 5_000 }]);
