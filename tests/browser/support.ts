@@ -49,13 +49,15 @@ export interface SceneWanted {
   readonly minutes: number;
   /** 0 = the kernel's choice. */
   readonly port?: number;
+  /** Of the nodes; default: PAGE_NODES. */
+  readonly names?: readonly string[];
   /** One that was used before; null = a new one. */
   readonly directory?: string | null;
 }
 
 /** Starts one, as a process of its own. */
 export async function startScene(
-  { minutes, port = 0, directory: used }: SceneWanted,
+  { minutes, port = 0, names, directory: used }: SceneWanted,
 ): Promise<Scene> {
   const directory = used ?? mkdtempSync(join(tmpdir(), "tunlog-page-"));
   const options = ["--listen", `127.0.0.1:${port}`, "--data", directory, "--adopt-all"];
@@ -65,7 +67,7 @@ export async function startScene(
     () => /Collector is at (https?:\S+),/.exec(child.stderr)?.[1] ?? false,
   );
   const nowMs = Math.floor(Date.now() / PAGE_WINDOW_MS) * PAGE_WINDOW_MS;
-  const log = new PageLog(url, nowMs - minutes * 60_000);
+  const log = new PageLog(url, nowMs - minutes * 60_000, names);
   if (minutes > 0) await log.postUntil(nowMs);
   const end = async () => {
     await child.stop("SIGTERM");

@@ -16,13 +16,10 @@ import {
 } from "../../src/logtail/mod.ts";
 import { type Connection, NO_COUNTS, writeMessage, writeReport } from "../../src/netlog/mod.ts";
 
-/** Names of the nodes; the last is hostile: markup, quotes, and a mark that turns the text around. */
-export const PAGE_NODES: string[] = [
-  "alpha",
-  "beta",
-  "gamma",
-  `<img src=x onerror="hit()">\u202e'"&`,
-];
+/** A name that would like to be markup, with quotes and a mark that turns the text around. */
+export const MARKUP_NAME = `<img src=x onerror="hit()">\u202e'"&`;
+/** Names of the nodes. */
+export const PAGE_NODES: readonly string[] = ["alpha", "beta", "gamma", MARKUP_NAME];
 /** Length of a window. */
 export const PAGE_WINDOW_MS = 5_000;
 /** Windows of the declared gap and of what is missing, counted from the log's first; ends not included. */
@@ -37,13 +34,15 @@ const PORTS = [443, 22, 5432, 9100, 53];
 export class PageLog {
   readonly #url: string;
   readonly #startMs: number;
+  readonly #names: readonly string[];
   readonly #seqs = PAGE_NODES.map(() => 0);
   #window = 0;
 
-  /** @param startMs Of the first window; multiple of PAGE_WINDOW_MS. */
-  constructor(url: string, startMs: number) {
+  /** @param startMs Of the first window; multiple of PAGE_WINDOW_MS. @param names As many as PAGE_NODES. */
+  constructor(url: string, startMs: number, names: readonly string[] = PAGE_NODES) {
     this.#url = url;
     this.#startMs = startMs;
+    this.#names = names;
   }
 
   /** End of the newest window. */
@@ -76,7 +75,7 @@ export class PageLog {
     }
     const message = {
       ...{ nodeId: `n${node}`, startNs: nsOf(startMs), endNs: nsOf(startMs + PAGE_WINDOW_MS) - 1n },
-      srcNode: { nodeId: `n${node}`, name: PAGE_NODES[node], addresses: [overlay(node)] },
+      srcNode: { nodeId: `n${node}`, name: this.#names[node], addresses: [overlay(node)] },
       dstNodes: [],
       virtual: virtualRows(node, window),
       subnet: subnetRows(node, window),

@@ -118,13 +118,15 @@ export class Chart {
         dash: [5, 4],
       })),
     ];
+    const options = this.#plotOptions(data, series);
+    // Places are known only then.
+    const ready = () => bucket !== null && this.#moveTo(bucket);
     this.#plot = new uPlot(
-      this.#plotOptions(data, series),
+      { ...options, hooks: { ...options.hooks, ready: [ready] } },
       [times, ...columns, ...overlays.map(({ rates }) => steps(rates))],
       this.canvas,
     );
     this.#drawLegend(data);
-    if (bucket !== null) this.#moveTo(bucket);
   }
 
   /** @param {ChartData} data @param {object[]} series */
@@ -231,10 +233,11 @@ export class Chart {
   #onCursor(plot) {
     const data = this.#data;
     const { left, idx } = plot.cursor;
-    if (data === null || idx === null || idx === undefined || left < 0) {
+    const timeMs = plot.posToVal(left, "x") * 1_000;
+    if (data === null || idx === null || idx === undefined || left < 0 || !(timeMs > 0)) {
       return this.#showValues(null);
     }
-    const bucket = Math.floor((plot.posToVal(left, "x") * 1_000 - data.fromMs) / data.stepMs);
+    const bucket = Math.floor((timeMs - data.fromMs) / data.stepMs);
     this.#showValues(Math.max(0, Math.min(data.shares.length - 1, bucket)));
   }
 

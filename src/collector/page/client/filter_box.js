@@ -18,6 +18,8 @@ export class FilterBox {
   /** The text that it completes. */
   #completed = "";
   #chosen = -1;
+  /** Whether it has the focus, and nobody has clicked or written yet. */
+  #isFresh = false;
   /** @type {AbortController | null} */
   #asking = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -46,7 +48,7 @@ export class FilterBox {
       input: () => this.#onInput(),
       keydown: (/** @type {KeyboardEvent} */ event) => this.#onKey(event),
       focus: () => this.#onFocus(),
-      click: () => this.#help(),
+      click: () => this.#onClick(),
       blur: () => this.#close(),
     });
     this.list = h("ul", {
@@ -88,12 +90,21 @@ export class FilterBox {
 
   /** Who writes a filter of their own begins anew: what stands there by default is chosen, so that it is written over. */
   #onFocus() {
-    if (this.input.value === EXPLORE_FILTER) this.input.select();
+    this.#isFresh = this.input.value === EXPLORE_FILTER;
+    if (this.#isFresh) this.input.select();
+    this.#help();
+  }
+
+  /** A click that brings the focus sets the caret after it: what was chosen is chosen again, once. */
+  #onClick() {
+    if (this.#isFresh) this.input.select();
+    this.#isFresh = false;
     this.#help();
   }
 
   /** The words are of the text before: none is taken for this one until they are there anew. */
   #onInput() {
+    this.#isFresh = false;
     this.#chosen = -1;
     this.#drawList();
     this.#help();

@@ -4,7 +4,7 @@
 import { apiUrl, ask } from "./api.js";
 import { classTag, h, moment, nameOf, quantity, replace } from "./dom.js";
 import { apiCall } from "./files.js";
-import { endText, protoName } from "./names.js";
+import { endText, protoName, shownName } from "./names.js";
 import { exactText, sum } from "./numbers.js";
 import { emptyNote, Panel, warnings } from "./panel.js";
 import { table } from "./table.js";
@@ -92,7 +92,7 @@ export class FlowView {
           "div",
           { class: "reason" },
           classTag(found.class),
-          h("p", {}, found.reason, "."),
+          h("p", {}, `${shownName(found.reason)}.`),
           found.exitMode === undefined ? null : h(
             "p",
             { class: "muted" },
