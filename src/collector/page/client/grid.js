@@ -9,9 +9,13 @@
 /** @typedef {import("./numbers.js").Count} Count */
 /** @typedef {{ txBytes: (Count | null)[], rxBytes: (Count | null)[] }} Line */
 
+/** Nodes write a window as often unless they are told otherwise. */
+const WINDOW_MS = 5_000;
+
 /**
  * Bits per second, both directions together. A bucket that is still filling is told by the part of it that has been heard of:
- * by its whole length every chart that ends now would end with a fall.
+ * by its whole length every chart that ends now would end with a fall. The part is a window at least: a window counts where
+ * it ends, and one that ends at the bucket's first ms would be told as if it had all happened in that ms.
  * @param {Line} line
  * @param {number} stepMs
  * @param {{ fromMs: number, newestMs: number }} [heard] Start of the first bucket, end of the newest window.
@@ -24,7 +28,7 @@ export function ratesOf({ txBytes, rxBytes }, stepMs, heard) {
     const bits = (Number(tx) + Number(rx)) * 8;
     const partMs = heard === undefined ? stepMs : heard.newestMs - heard.fromMs - bucket * stepMs;
     if (partMs <= 0) return bits === 0 ? null : bits * 1_000 / stepMs;
-    return bits * 1_000 / Math.min(stepMs, partMs);
+    return bits * 1_000 / Math.min(stepMs, Math.max(WINDOW_MS, partMs));
   });
 }
 

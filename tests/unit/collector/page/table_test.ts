@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { WINDOW_MS_DEFAULT } from "../../../../src/limits.ts";
 import {
   edgesS,
   lostOf,
@@ -72,14 +73,21 @@ test("ratesOf() is bits per second, null where nothing is known", () => {
   assert.deepEqual(ratesOf({ txBytes: [], rxBytes: [] }, 1_000), []);
 });
 
-test("ratesOf() tells a bucket that is still filling by the part that has been heard of", () => {
-  const line = { txBytes: [1_000, 1_000, 0, 10], rxBytes: [0, 0, 0, 0] };
-  const rates = (newestMs: number) => ratesOf(line, 1_000, { fromMs: 50_000, newestMs });
-  // The second is half over; of the third nothing is heard, and the fourth has rows all the same.
-  assert.deepEqual(rates(51_500), [8_000, 16_000, null, 80]);
-  assert.deepEqual(rates(51_999).slice(2), [null, 80]);
-  assert.deepEqual(rates(52_001), [8_000, 8_000, 0, 80]);
-  assert.deepEqual(rates(60_000), ratesOf(line, 1_000));
+test("ratesOf() tells a bucket that still fills by what was heard of it, and by a window at least", () => {
+  const line = { txBytes: [6_000, 3_000, 0, 50], rxBytes: [0, 0, 0, 0] };
+  const rates = (newestMs: number, stepMs = 60_000) =>
+    ratesOf(line, stepMs, { fromMs: 1_000, newestMs });
+  assert.deepEqual(rates(61_000 + 30_000), [800, 800, null, 400 / 60]);
+  assert.deepEqual(rates(61_000 + 60_000), [800, 400, null, 400 / 60]);
+  assert.deepEqual(rates(61_000 + 60_001)[2], 0);
+  assert.deepEqual(rates(61_000 + 5_000)[1], 4_800);
+  assert.deepEqual(rates(61_000 + 1)[1], 3_000 * 8_000 / WINDOW_MS_DEFAULT);
+  assert.deepEqual(rates(61_000)[1], 400);
+  // Steps that are no longer than a window are always whole.
+  for (const partMs of [1, 2_500, 5_000, 9_000]) {
+    assert.deepEqual(rates(6_000 + partMs, 5_000)[1], 4_800, `${partMs}`);
+  }
+  assert.deepEqual(rates(1e15), [800, 400, 0, 400 / 60]);
 });
 
 test("stacked(): the top line is the sum, no line is below the one under it, gaps stay gaps", () => {
