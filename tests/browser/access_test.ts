@@ -6,7 +6,15 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Browser } from "playwright-core";
-import { addKey, type Scene, settled, startBrowser, startScene, withPage } from "./support.ts";
+import {
+  addKey,
+  type Scene,
+  settled,
+  shoot,
+  startBrowser,
+  startScene,
+  withPage,
+} from "./support.ts";
 
 let browser: Browser;
 before(async () => {
@@ -34,6 +42,7 @@ test("key: required, wrong, right, kept by a cookie that no script sees, given b
       await page.locator("#login-key").waitFor();
       assert.equal(await page.locator("table").count(), 0);
       assert.equal(await page.getByRole("button", { name: "Log out" }).isVisible(), false);
+      await shoot(page, "login");
       await page.locator("#login-key").fill("tunlog-wrong");
       await page.keyboard.press("Enter");
       await page.locator("#login-problem", { hasText: "not an API key" }).waitFor();
@@ -83,6 +92,46 @@ test("unreachable: said, what was shown stays, and the page finds the collector 
   }
 });
 
+test("unreachable: every view says so and fills itself when the collector is back, live or not", async () => {
+  await withScene(12, async (scene) => {
+    await withPage(browser, { allowsErrors: true }, async (page) => {
+      const flow = "proto=6&src=100.64.0.1&sport=40002&dst=100.64.0.3&dport=5432";
+      const past = `from=${scene.log.endMs - 600_000}&to=${scene.log.endMs}`;
+      const paths = ["/", "/explore", "/completeness", "/paths", `/flow?node=alpha&${flow}`];
+      for (const path of [...paths, `/?${past}`]) {
+        await page.route("**/{api/v1/**,session}", (route) => route.abort());
+        await page.goto(scene.url + path);
+        await page.locator(".empty.error", { hasText: "cannot be reached" }).first().waitFor();
+        await page.locator(".banner", { hasText: "cannot be reached" }).waitFor();
+        if (path === "/") await shoot(page, "overview-unreachable");
+        await page.unroute("**/{api/v1/**,session}");
+        await page.locator(".banner").waitFor({ state: "hidden" });
+        await page.waitForFunction(() => document.querySelector(".empty.error") === null);
+        await settled(page);
+        assert.ok(await page.locator("main canvas, main tbody tr, .track").count() > 0, path);
+      }
+    });
+  });
+});
+
+test("busy: what a view cannot be told now it can be asked again, the rest stands", async () => {
+  await withScene(2, async (scene) => {
+    await withPage(browser, { allowsErrors: true }, async (page) => {
+      const busy = { status: 503, json: { error: { message: "Too many queries wait" } } };
+      await page.route("**/api/v1/series**", (route) => route.fulfill(busy));
+      await page.goto(scene.url);
+      await settled(page);
+      const problem = page.locator(".empty.error");
+      assert.match(await problem.textContent() ?? "", /busy.*Too many queries wait/);
+      assert.ok(await page.locator(".talkers li").count() > 0);
+      await page.unroute("**/api/v1/series**");
+      await problem.getByRole("button", { name: "Try again" }).click();
+      await page.locator(".chart canvas").waitFor();
+      assert.equal(await problem.count(), 0);
+    });
+  });
+});
+
 test("empty: every view says so, and what to do", async () => {
   await withScene(0, async (scene) => {
     await withPage(browser, {}, async (page) => {
@@ -100,6 +149,7 @@ test("empty: every view says so, and what to do", async () => {
         await page.goto(scene.url + path);
         await settled(page);
         assert.ok(await page.locator(".empty").count() > 0, path);
+        if (path === "/") await shoot(page, "overview-empty");
         assert.equal(await page.locator(".error").count(), 0, path);
       }
     });

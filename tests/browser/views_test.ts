@@ -93,6 +93,40 @@ test("overview: dragging over the chart zooms, the address keeps it, going back 
   });
 });
 
+test("overview: steps go with the span, from 5 s to an hour", async () => {
+  await withPage(browser, {}, async (page) => {
+    for (const [from, stepMs] of [["-10m", 5_000], ["-1h", 60_000], ["-14d", 3_600_000]] as const) {
+      const [response] = await Promise.all([
+        page.waitForResponse((each) => each.url().includes("/api/v1/series?")),
+        page.goto(`${scene.url}/?from=${from}`),
+      ]);
+      assert.equal((await response.json()).stepMs, stepMs, from);
+      await settled(page);
+      assert.ok(await page.locator(".chart canvas").isVisible());
+    }
+  });
+});
+
+test("overview: hovering tells the bucket under the pointer, local time, UTC on hover", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/?from=-10m");
+    const box = (await page.locator(".u-over").boundingBox())!;
+    // Far in a bucket: its end is nearer than its start.
+    const buckets = 121;
+    const bucketPx = box.width / buckets;
+    await page.mouse.move(box.x + bucketPx * 60.8, box.y + 40);
+    const told = page.locator(".chart-at span").first();
+    const first = await told.textContent() ?? "";
+    await page.mouse.move(box.x + bucketPx * 60.2, box.y + 40);
+    assert.equal(await told.textContent(), first);
+    const [, local] = /(\d\d:\d\d:\d\d) – /.exec(first)!;
+    const [, utc] = /(\d\d:\d\d:\d\d) UTC/.exec(await told.getAttribute("title") ?? "")!;
+    assert.equal(local.slice(3), utc.slice(3));
+    assert.notEqual(local, utc);
+    assert.ok((await page.locator(".legend-value").first().textContent())?.endsWith("bit/s"));
+  });
+});
+
 test("overview: keyboard moves over the chart, zooms and hides a class", async () => {
   await withPage(browser, { hasReducedMotion: true }, async (page) => {
     await open(page, "/");

@@ -25,6 +25,8 @@ import { PathsView } from "./view_paths.js";
 const TICK_MS = 250;
 const REFRESH_MS = 1_000;
 const SLIDE_MS = 15_000;
+/** How often a collector that cannot be reached is asked whether it is back. */
+const PROBE_MS = 3_000;
 const NAMES = /** @type {const} */ ({
   overview: "Overview",
   explore: "Explore",
@@ -48,6 +50,7 @@ export class App {
   #viewName = null;
   #isDue = false;
   #shownMs = 0;
+  #probedMs = 0;
 
   constructor() {
     this.live = new Live({
@@ -196,6 +199,8 @@ export class App {
     const shownAgoMs = performance.now() - this.#shownMs;
     const isSlid = shownAgoMs >= SLIDE_MS && this.live.state === "live";
     const isDue = this.#isDue && shownAgoMs >= REFRESH_MS;
+    const isProbed = performance.now() - this.#probedMs < PROBE_MS;
+    if (!this.banner.hidden && this.live.state === "off" && !isProbed) void this.#probe();
     if ((isDue || isSlid) && this.#view?.isLive && !document.hidden) this.#refresh();
   }
 
@@ -214,20 +219,30 @@ export class App {
     this.liveDot.title = state === "off" ? "The range does not end now" : "";
     replace(this.liveDot, words[state]);
     const isBack = state === "live" && !this.banner.hidden;
-    if (error?.kind === "unreachable") {
-      replace(
-        this.banner,
-        "The collector cannot be reached. What is shown may be old; it is tried again.",
-      );
-      this.banner.hidden = false;
-    } else if (state !== "connecting") this.banner.hidden = true;
+    if (state === "live") this.banner.hidden = true;
     if (isBack) this.show();
     if (error !== undefined) this.#onRefused(error);
   }
 
+  /** Where no stream says that the collector is back it is asked. */
+  async #probe() {
+    this.#probedMs = performance.now();
+    const isBack = await isLoggedIn().then(() => true, () => false);
+    if (!isBack || this.banner.hidden || this.live.state !== "off") return;
+    this.banner.hidden = true;
+    this.show();
+  }
+
   /** @param {any} error */
   #onRefused({ kind }) {
-    if (kind === "login") this.askForKey();
+    if (kind === "unreachable") {
+      replace(
+        this.banner,
+        "The collector cannot be reached. What is shown may be old; it is tried again.",
+      );
+      if (this.banner.hidden) this.#probedMs = performance.now();
+      this.banner.hidden = false;
+    } else if (kind === "login") this.askForKey();
     else if (kind === "forbidden") this.#instead(forbiddenNote());
   }
 
