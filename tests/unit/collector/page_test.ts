@@ -285,6 +285,8 @@ test("login: whoever gives wrong keys has to wait, and is told how long", async 
     const waitS = Number(headers.get("retry-after"));
     assert.ok(waitS >= 1 && waitS <= 60, `${waitS} s`);
     assert.equal(headers.get("set-cookie"), null);
+    // Before anything of the body is looked at.
+    assert.equal((await ask("/login", { method: "POST", headers: FORM, body: "" })).status, 429);
     // Clients that bring the key with each request are not the form's.
     const authorization = `Bearer ${key}`;
     assert.equal((await ask("/collections", { headers: { authorization } })).status, 200);

@@ -108,6 +108,8 @@ test("/complete: every name and address of the store can be taken, and is then w
       } else assert.ok(isBeginning(whole.replace(")", "")), whole);
     }
   }
+  const addresses = help("src ").items.map(({ text }: Found) => text);
+  assert.ok(addresses.includes("100.64.1.0") && addresses.includes("fd7a::1"), addresses.join());
   const offered = [...NAMES, "nNAMELESS"].filter((name) => {
     const filters = help("node ").items.map(({ text }: Found) => parseFilter(`node ${text}`));
     return filters.some(({ ok, filter }: Found) => ok && filter.patterns[0] === name);

@@ -79,6 +79,11 @@ test("EventReader follows the standard where the collector does not go", () => {
   // An id holds for the events after it, too; one with NUL is none.
   const ids = read("id: 1\ndata: a\n\ndata: b\n\nid: 2\u0000\ndata: c\n\nid\ndata: d\n\n");
   assert.deepEqual(ids.map(({ id }) => id), ["1", "1", "1", ""]);
+  // But not one of an event that was never whole.
+  const broken = new EventReader();
+  broken.read("id: 7\nevent: x\ndata: a");
+  broken.reset();
+  assert.deepEqual(broken.read("data: b\n\n"), [{ name: "message", data: "b", id: "" }]);
   // A name does not.
   const names = read("event: x\ndata: a\n\ndata: b\n\n").map(({ name }) => name);
   assert.deepEqual(names, ["x", "message"]);
