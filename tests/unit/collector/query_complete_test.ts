@@ -109,7 +109,7 @@ test("/complete: every name and address of the store can be taken, and is then w
     }
   }
   const addresses = help("src ").items.map(({ text }: Found) => text);
-  assert.ok(addresses.includes("100.64.1.0") && addresses.includes("fd7a::1"), addresses.join());
+  assert.ok(addresses.includes("100.64.1.30") && addresses.includes("fd7a::30"), addresses.join());
   const offered = [...NAMES, "nNAMELESS"].filter((name) => {
     const filters = help("node ").items.map(({ text }: Found) => parseFilter(`node ${text}`));
     return filters.some(({ ok, filter }: Found) => ok && filter.patterns[0] === name);
