@@ -69,6 +69,25 @@ test("overview: a window that is stored is shown without a reload", async () => 
   });
 });
 
+test("overview: a tab that is not looked at holds no connection, and is fresh when it is looked at again", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/");
+    await page.locator(".live-live").waitFor();
+    const streams: string[] = [];
+    page.on("requestfailed", (request) => streams.push(new URL(request.url()).pathname));
+    const show = (isHidden: boolean) =>
+      page.evaluate((hidden) => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, isHidden);
+    await show(true);
+    await page.locator(".live-off").waitFor();
+    assert.deepEqual(streams, ["/api/v1/live"]);
+    await Promise.all([page.waitForRequest(/api\/v1\/series/), show(false)]);
+    await page.locator(".live-live").waitFor();
+  });
+});
+
 test("overview: dragging over the chart zooms, the address keeps it, going back undoes it", async () => {
   await withPage(browser, {}, async (page) => {
     await open(page, "/");

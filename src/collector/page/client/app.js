@@ -95,7 +95,15 @@ export class App {
       this.#state = readState(location);
       this.show();
     });
-    document.addEventListener("visibilitychange", () => this.show());
+    // A browser has six connections for a collector, whatever tabs there are: who is not looked at gives its own back.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.live.stop();
+      else this.show();
+    });
+    addEventListener("pagehide", () => this.live.stop());
+    addEventListener("pageshow", (event) => {
+      if (/** @type {any} */ (event).persisted) this.show();
+    });
     setInterval(() => this.#tick(), TICK_MS);
     onAskError((error) => this.#onRefused(error));
     this.show();
