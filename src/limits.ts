@@ -386,7 +386,7 @@ export const RECONCILE_FLOWS_MAX = 500_000;
 /** Clients that follow the live totals at once. */
 export const LIVE_CLIENTS_MAX = 64;
 /** How often the store is asked for more, and how often a silent stream says that it lives. */
-export const LIVE_POLL_MS = 1_000;
+export const LIVE_POLL_MS = 500;
 export const LIVE_HEARTBEAT_MS = 15_000;
 /** What may wait for one client before it is dropped as too slow. */
 export const LIVE_WAITING_BYTES_MAX = 1024 * 1024;
