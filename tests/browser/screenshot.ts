@@ -11,12 +11,12 @@ const scene = await startScene({ minutes: 70, names: ["berlin", "lisbon", "oslo"
 const browser = await startBrowser();
 try {
   const page = await browser.newPage({
-    viewport: { width: 1280, height: 860 },
+    viewport: { width: 1280, height: 800 },
     colorScheme: "light",
   });
   await page.goto(scene.url);
   await settled(page);
-  await page.screenshot({ path: PATH });
+  await page.screenshot({ path: PATH, fullPage: true });
   console.log(`${PATH} is made`);
 } finally {
   await browser.close();
