@@ -13,7 +13,7 @@
  */
 /// <reference lib="dom" />
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, release, tmpdir } from "node:os";
+import { cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { Browser, Page } from "playwright-core";
@@ -43,6 +43,8 @@ export interface PageResult {
   readonly rows: number;
   readonly machine: string;
   readonly versions: string;
+  /** Of the last minute, before it began: 0 = nobody else was there. */
+  readonly load: number;
   /** From navigation to the chart's first frame, each with an empty cache. */
   readonly firstChartMs: readonly number[];
   /** Of all files of a cold load, without answers of the API. */
@@ -58,6 +60,7 @@ export async function measurePage(
   rounds: number,
 ): Promise<PageResult> {
   // Not /dev/shm: Deno gives files below /dev to programs with all permissions only.
+  const load = loadavg()[0];
   const directory = mkdtempSync(join(tmpdir(), "tunlog-page-"));
   let child: Child | null = null;
   let browser: Browser | null = null;
@@ -76,7 +79,7 @@ export async function measurePage(
     const questions = await measureViews(browser, url, rounds);
     const versions = `Deno ${process.versions.deno}, Chromium ${browser.version()}`;
     const machine = `${cpus().length} x ${cpus()[0].model}, Linux ${release()}`;
-    return { rows, machine, versions, ...cold, questions };
+    return { rows, machine, versions, load, ...cold, questions };
   } finally {
     await browser?.close();
     await child?.stop("SIGTERM", 30_000);
@@ -132,6 +135,7 @@ async function measureViews(browser: Browser, url: string, rounds: number) {
     ["overview, day", "/?from=-24h"],
     ["overview, 15 min", "/?from=-15m"],
     ["explore, hour", "/explore"],
+    ["explore, day", "/explore?from=-24h"],
     ["explore, day, filter", "/explore?from=-24h&by=dst%2Cdport&filter=class+subnet+and+dport+443"],
     ["sankey, hour", "/explore?show=sankey"],
     ["flows, hour", "/explore?show=flows"],
@@ -190,9 +194,9 @@ function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
 }
 
-function print({ rows, machine, versions, ...result }: PageResult): void {
+function print({ rows, machine, versions, load, ...result }: PageResult): void {
   const { firstChartMs, payloadBytes, payloadFiles, questions } = result;
-  console.log(`${machine}; ${versions}; ${rows} rows\n`);
+  console.log(`${machine}; ${versions}; ${rows} rows; load before ${load.toFixed(1)}\n`);
   const [median, most] = [quantile(firstChartMs, 0.5), Math.max(...firstChartMs)];
   const loads = `${firstChartMs.length} cold loads`;
   console.log(`first chart  ${median.toFixed(0)} ms median, ${most.toFixed(0)} at most, ${loads}`);
