@@ -33,6 +33,30 @@ export function withItem(text, { from, to, items }, index) {
 }
 
 /**
+ * What is left of a completion when the piece under the cursor was changed, until the collector has answered anew.
+ * @param {string} completed The text that it was asked for.
+ * @param {Completion} completion
+ * @param {string} text As it is now.
+ * @returns {Completion}
+ */
+export function stillFitting(completed, completion, text) {
+  if (text === completed) return completion;
+  const { from, to, items } = completion;
+  const end = text.length - (completed.length - to);
+  const isAround = end >= from && text.startsWith(completed.slice(0, from)) &&
+    text.endsWith(completed.slice(to));
+  const piece = text.slice(from, end);
+  if (!isAround || /[\s()!,=<>&|]/.test(piece)) return NO_COMPLETION;
+  const typed = bare(piece);
+  return { from, to: end, items: items.filter((item) => bare(item.text).startsWith(typed)) };
+}
+
+/** Quotes and case tell no words apart. @param {string} text */
+function bare(text) {
+  return text.replace(/^["']/, "").toLowerCase();
+}
+
+/**
  * Whether a problem is worth telling while the text is being written: what only misses its end is not wrong yet.
  * @param {string} text
  * @param {{ position: { start: number } } | null} problem

@@ -7,7 +7,13 @@
  * takes, Escape closes; Enter without a choice sends it off.
  */
 import { ApiError, ask } from "./api.js";
-import { isWrongAlready, movedChoice, NO_COMPLETION, withItem } from "./completion.js";
+import {
+  isWrongAlready,
+  movedChoice,
+  NO_COMPLETION,
+  stillFitting,
+  withItem,
+} from "./completion.js";
 import { append, h, replace } from "./dom.js";
 import { EXPLORE_FILTER } from "./url_state.js";
 
@@ -64,7 +70,7 @@ export class FilterBox {
       "aria-live": "polite",
     });
     this.help = h("details", { class: "filter-help" }, h("summary", {}, "Filter language"));
-    this.help.addEventListener("toggle", () => void this.#showHelp(), { once: true });
+    this.help.addEventListener("toggle", () => void this.#showHelp());
     this.element = h(
       "form",
       {
@@ -102,9 +108,11 @@ export class FilterBox {
     this.#help();
   }
 
-  /** The words are of the text before: none is taken for this one until they are there anew. */
+  /** The words are of the text before: what of them still fits is left until they come anew, and none is chosen. */
   #onInput() {
     this.#isFresh = false;
+    this.#completion = stillFitting(this.#completed, this.#completion, this.input.value);
+    this.#completed = this.input.value;
     this.#chosen = -1;
     this.#drawList();
     this.#help();
@@ -177,10 +185,14 @@ export class FilterBox {
     try {
       const answer = await ask("/complete", { text, position }, asking.signal);
       if (asking.signal.aborted || document.activeElement !== this.input) return;
-      this.#completion = answer;
-      this.#completed = text;
-      this.#chosen = -1;
+      // More may have been typed meanwhile.
+      const { value } = this.input;
+      const chosen = this.#completion.items[this.#chosen]?.text;
+      this.#completion = stillFitting(text, answer, value);
+      this.#completed = value;
+      this.#chosen = this.#completion.items.findIndex((item) => item.text === chosen);
       this.#drawList();
+      if (value !== text) return;
       const { problem } = answer;
       if (isWrongAlready(text, problem)) this.showProblem(text, problem.message, problem.position);
       else {
@@ -258,7 +270,10 @@ export class FilterBox {
   }
 
   async #showHelp() {
-    const response = await fetch("/page/filter_help.json");
+    if (!this.help.open || this.help.childElementCount > 1) return;
+    const response = await fetch("/page/filter_help.json").catch(() => null);
+    // It is asked for again when it is opened again.
+    if (response?.ok !== true) return;
     /** @type {{ form: string, meaning: string, example: string }[]} */
     const rows = await response.json();
     append(

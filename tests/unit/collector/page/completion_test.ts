@@ -9,6 +9,7 @@ import {
   isWrongAlready,
   movedChoice,
   NO_COMPLETION,
+  stillFitting,
   withItem,
 } from "../../../../src/collector/page/client/completion.js";
 
@@ -37,6 +38,49 @@ test("withItem() replaces the piece, with one space and the cursor behind it", (
   assert.equal(take("|", "tcp"), "tcp |");
   assert.equal(take("class in (v|)", "virtual"), "class in (virtual |)");
   assert.deepEqual(NO_COMPLETION.items, []);
+});
+
+test("stillFitting() leaves what still begins as what is written, where it is written", () => {
+  const items = ["and", "any", "or", '"a b"'].map((text) => ({ text, detail: "" }));
+  const after = (before: string, from: number, to: number, text: string) => {
+    const found = stillFitting(before, { from, to, items }, text);
+    return [found.from, found.to, found.items.map((item) => item.text)];
+  };
+  assert.deepEqual(after("tcp ", 4, 4, "tcp a"), [4, 5, ["and", "any", '"a b"']]);
+  assert.deepEqual(after("tcp ", 4, 4, "tcp AN"), [4, 6, ["and", "any"]]);
+  assert.deepEqual(after("tcp ", 4, 4, 'tcp "a'), [4, 6, ["and", "any", '"a b"']]);
+  assert.deepEqual(after("tcp a udp", 4, 5, "tcp an udp"), [4, 6, ["and", "any"]]);
+  assert.deepEqual(after("tcp a", 4, 5, "tcp "), [4, 4, ["and", "any", "or", '"a b"']]);
+  assert.deepEqual(after("tcp ax", 4, 6, "tcp ax"), [4, 6, items.map(({ text }) => text)]);
+  const none = [0, 0, []];
+  assert.deepEqual(after("tcp ", 4, 4, "tcp a "), none);
+  assert.deepEqual(after("tcp ", 4, 4, "tcp("), [0, 0, []]);
+  assert.deepEqual(after("tcp ", 4, 4, "tcp (a"), none);
+  assert.deepEqual(after("tcp ", 4, 4, "udp a"), none);
+  assert.deepEqual(after("tcp a udp", 4, 5, "tcp a icmp"), none);
+  assert.deepEqual(after("tcp a", 4, 5, "tc"), none);
+  assert.deepEqual(after("tcp a", 4, 5, ""), none);
+});
+
+test("stillFitting() is what the collector would say of words, one letter at a time", () => {
+  const vocabulary = { nodes: ["web-1", "web-2", "a b", "Alpha"], addresses: ["10.0.0.1"] };
+  const texts = [
+    "class virtual and node web-1",
+    "not tcp or src 10.0.0.1",
+    "node in (web-1, Alpha)",
+  ];
+  let narrowed = 0;
+  for (const text of texts) {
+    for (let at = 1; at < text.length; at++) {
+      const [before, now] = [text.slice(0, at), text.slice(0, at + 1)];
+      const found = stillFitting(before, completeFilter(before, at, vocabulary), now);
+      if (found.items.length === 0) continue;
+      const wanted = completeFilter(now, at + 1, vocabulary);
+      assert.deepEqual(found, wanted, now);
+      narrowed++;
+    }
+  }
+  assert.ok(narrowed > 30, `${narrowed} narrowed`);
 });
 
 test("isWrongAlready() waits for what only misses its end", () => {
