@@ -273,7 +273,7 @@ export class FilterBox {
     if (!this.help.open || this.help.childElementCount > 1) return;
     const response = await fetch("/page/filter_help.json").catch(() => null);
     // It is asked for again when it is opened again.
-    if (response?.ok !== true) return;
+    if (response?.ok !== true || this.help.childElementCount > 1) return;
     /** @type {{ form: string, meaning: string, example: string }[]} */
     const rows = await response.json();
     append(
