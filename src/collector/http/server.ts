@@ -167,8 +167,13 @@ export class HttpServer {
       if (access === "open") return await handler(full);
       const authorize = () => this.#options.authorize(full);
       authorize();
-      const reply = await handler(full);
-      return isPieces(reply.body) ? { ...reply, body: guarded(reply.body, authorize) } : reply;
+      const { headers, body, ...reply } = await handler(full);
+      return {
+        ...reply,
+        // What a key opens is for nobody who comes after.
+        headers: { "cache-control": "no-store", ...headers },
+        ...(body !== undefined && { body: isPieces(body) ? guarded(body, authorize) : body }),
+      };
     } catch (error) {
       if (error instanceof HttpError) return errorReply(error);
       this.#fail(error);

@@ -124,6 +124,7 @@ test("page: every view is the one document; its policy lets nothing in, its head
   const { headers } = await ask("/collections");
   assert.equal(headers.get("access-control-allow-origin"), null);
   assert.equal(headers.get("cross-origin-resource-policy"), "same-origin");
+  assert.equal(headers.get("cache-control"), "no-store");
 });
 
 test("page: files come as small as the client takes them, and only once", async () => {

@@ -54,17 +54,26 @@ export function apiUrl(path, parameters = {}) {
  * @throws {ApiError}
  */
 export async function ask(path, parameters = {}, signal) {
-  const response = await request(apiUrl(path, parameters), {
-    signal: signal ?? null,
-    headers: HEADERS,
-  }).catch((error) => {
+  try {
+    const init = { signal: signal ?? null, headers: HEADERS };
+    return await valueOf(await request(apiUrl(path, parameters), init), signal);
+  } catch (error) {
     if (error instanceof ApiError) listener(error);
     throw error;
-  });
-  const text = await response.text().catch(() => {
+  }
+}
+
+/** @param {Response} response @param {AbortSignal | undefined} signal */
+async function valueOf(response, signal) {
+  const text = await response.text().catch((error) => {
+    if (signal?.aborted) throw error;
     throw new ApiError("unreachable", "The collector's answer broke off");
   });
-  return parseExact(text);
+  try {
+    return parseExact(text);
+  } catch {
+    throw new ApiError("failed", "The answer is not the collector's");
+  }
 }
 
 /**
