@@ -156,6 +156,7 @@ test("login() sends the key in the body, and never in an address or header", asy
     undefined,
   ]);
   for (const each of sent) {
+    assert.equal(new Headers(each.init.headers).get("x-tunlog-page"), "1");
     assert.doesNotMatch(each.url + JSON.stringify([...new Headers(each.init.headers)]), /secret/);
   }
   answer = json(403, { error: "this is not an API key of this collector" });

@@ -60,6 +60,9 @@ test("stillFitting() leaves what still begins as what is written, where it is wr
   assert.deepEqual(after("tcp a udp", 4, 5, "tcp a icmp"), none);
   assert.deepEqual(after("tcp a", 4, 5, "tc"), none);
   assert.deepEqual(after("tcp a", 4, 5, ""), none);
+  // What stands around it was changed, or is the same letter twice.
+  assert.deepEqual(after("a)b", 0, 1, "a)c"), none);
+  assert.deepEqual(after("(x(", 1, 2, "("), none);
 });
 
 test("stillFitting() is what the collector would say of words, one letter at a time", () => {
