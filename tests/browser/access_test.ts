@@ -121,13 +121,15 @@ test("busy: what a view cannot be told now it can be asked again, the rest stand
       await page.route("**/api/v1/series**", (route) => route.fulfill(busy));
       await page.goto(scene.url);
       await settled(page);
-      const problem = page.locator(".empty.error");
+      const problem = page.locator(".wide .empty.error");
       assert.match(await problem.textContent() ?? "", /busy.*Too many queries wait/);
       assert.ok(await page.locator(".talkers li").count() > 0);
       await page.unroute("**/api/v1/series**");
       await problem.getByRole("button", { name: "Try again" }).click();
       await page.locator(".chart canvas").waitFor();
       assert.equal(await problem.count(), 0);
+      await page.locator(".totals").getByRole("button", { name: "Try again" }).click();
+      await page.locator(".figure").first().waitFor();
     });
   });
 });

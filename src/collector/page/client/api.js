@@ -77,6 +77,21 @@ async function valueOf(response, signal) {
 }
 
 /**
+ * One answer for several parts of a view: asked once, and once more after it failed.
+ * @param {() => Promise<any>} question
+ * @returns {() => Promise<any>}
+ */
+export function shared(question) {
+  /** @type {Promise<any> | null} */
+  let asked = null;
+  return () =>
+    asked ??= question().catch((error) => {
+      asked = null;
+      throw error;
+    });
+}
+
+/**
  * @param {string} url
  * @param {RequestInit} init
  * @throws {ApiError} Unless it is answered 2xx.

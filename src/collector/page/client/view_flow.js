@@ -1,7 +1,7 @@
 // @ts-check
 /// <reference lib="dom" />
 /** One connection: what both ends say of it, why it is in its class, which way it went, the messages it stands in. */
-import { apiUrl, ask } from "./api.js";
+import { apiUrl, ask, shared } from "./api.js";
 import { classTag, h, moment, nameOf, quantity, replace } from "./dom.js";
 import { apiCall } from "./files.js";
 import { endText, protoName, shownName } from "./names.js";
@@ -60,9 +60,7 @@ export class FlowView {
     }
     const connection = { node, proto, src, sport, dst, dport };
     const explain = { from, to, ...connection, limit: ROWS };
-    /** @type {Promise<any> | null} One answer for four parts. */
-    let asked = null;
-    const answer = () => asked ??= ask("/explain", explain);
+    const answer = shared(() => ask("/explain", explain));
     void this.why.load(answer, (found) => this.#why(found));
     void this.ends.load(answer, (found) => this.#ends(found));
     void this.path.load(answer, (found) => this.#path(found));

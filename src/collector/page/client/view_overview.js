@@ -1,7 +1,7 @@
 // @ts-check
 /// <reference lib="dom" />
 /** Overview: how much of which class, who talks most, who logs and how well. Live where the range ends now. */
-import { ask } from "./api.js";
+import { ask, shared } from "./api.js";
 import { Chart } from "./chart.js";
 import { ago, append, h, nameOf, quantity, replace } from "./dom.js";
 import { lostOf, ratesOf } from "./grid.js";
@@ -29,6 +29,7 @@ export class OverviewView {
   isLive = true;
   /** @type {any[]} */
   #news = [];
+  #asking = new AbortController();
 
   /** @param {App} app */
   constructor(app) {
@@ -61,22 +62,21 @@ export class OverviewView {
   refresh() {
     const { from, to } = this.app.values;
     const range = { from, to };
-    /** @type {Promise<any> | null} One answer for three parts. */
-    let asked = null;
-    const nodes = () => asked ??= ask("/nodes", range);
+    this.#asking.abort();
+    this.#asking = new AbortController();
+    const { signal: ofAll } = this.#asking;
+    const series = shared(() => ask("/series", { ...range, by: "class" }, ofAll));
+    const nodes = shared(() => ask("/nodes", range, ofAll));
     void this.traffic.load(
       (signal) =>
         Promise.all([
-          ask("/series", { ...range, by: "class" }, signal),
+          series(),
           ask("/gaps", { ...range, limit: GAPS_MAX }, signal),
           nodes(),
         ]),
       ([answer, gaps, known]) => this.#traffic(answer, lostOf(gaps), newestOf(known.nodes)),
     );
-    void this.totals.load(
-      (signal) => ask("/top", { ...range, by: "class", limit: 10 }, signal),
-      (answer) => this.#totals(answer),
-    );
+    void this.totals.load(series, (answer) => this.#totals(answer));
     void this.nodes.load(nodes, (answer) => this.#nodes(answer));
     void this.talkers.load(
       (signal) =>
@@ -115,19 +115,20 @@ export class OverviewView {
   }
 
   close() {
+    this.#asking.abort();
     this.chart.close();
     for (const panel of [this.totals, this.traffic, this.talkers, this.nodes]) panel.close();
   }
 
   /** @param {any} answer */
-  #totals({ groups, completeness }) {
+  #totals({ series, completeness }) {
     const { units } = this.app;
     const of = (/** @type {string[]} */ names, /** @type {string} */ counter) =>
       sum(
         0,
-        ...groups.filter((/** @type {any} */ group) => names.includes(group.class)).map((
-          /** @type {any} */ group,
-        ) => group[counter]),
+        ...series.filter((/** @type {any} */ line) => names.includes(line.class)).flatMap((
+          /** @type {any} */ line,
+        ) => line[counter].filter((/** @type {unknown} */ count) => count !== null)),
       );
     const figure = (
       /** @type {string} */ label,

@@ -45,10 +45,7 @@ export class PathsView {
     const reconcile = { ...range, skew, limit: 1 };
     const pairs = { ...range, by: "node,peer,class", limit: PAIRS_MAX };
     const ends = { ...range, by: "peer,dst,dport", filter: "class physical", limit: ENDPOINTS };
-    void this.matrix.load(
-      (signal) => ask("/reconcile", reconcile, signal),
-      (answer) => this.#matrix(answer),
-    );
+    // The collector answers one after the other: what takes longest comes last.
     void this.overhead.load(
       (signal) => ask("/top", pairs, signal),
       (answer) => this.#overhead(answer),
@@ -56,6 +53,10 @@ export class PathsView {
     void this.endpoints.load(
       (signal) => ask("/top", ends, signal),
       (answer) => this.#endpoints(answer),
+    );
+    void this.matrix.load(
+      (signal) => ask("/reconcile", reconcile, signal),
+      (answer) => this.#matrix(answer),
     );
     replace(
       this.calls,
