@@ -33,7 +33,7 @@ import {
 } from "./context.ts";
 import { truncated } from "./engine.ts";
 import { windowsKept } from "./flows.ts";
-import { KeyTable } from "./group_table.ts";
+import { firstInOrder, KeyTable } from "./group_table.ts";
 import { intersection, type Interval, lengthMs } from "./intervals.ts";
 import type { QueryNode } from "./node_book.ts";
 import type { Json, ReconcileQuestion } from "./question.ts";
@@ -351,19 +351,29 @@ interface LossBounds {
 
 /** @param at Of the direction's sums. */
 function boundsOf(sums: Float64Array, at: number): LossBounds {
-  const bound = (unit: number): [number, number] => {
-    const slack = slackOf(Math.max(sums[at + SENT_OUTER + unit], sums[at + RECEIVED_OUTER + unit]));
-    return [
-      sums[at + SENT_INNER + unit] - sums[at + RECEIVED_OUTER + unit] - slack,
-      sums[at + SENT_OUTER + unit] - sums[at + RECEIVED_INNER + unit] + slack,
-    ];
+  return {
+    packets: [leastLost(sums, at, 0), mostLost(sums, at, 0)],
+    bytes: [leastLost(sums, at, 1), mostLost(sums, at, 1)],
   };
-  return { packets: bound(0), bytes: bound(1) };
 }
 
 /** What sums beyond 2^53 may be wrong by, and far more. */
 function slackOf(sum: number): number {
   return sum <= Number.MAX_SAFE_INTEGER ? 0 : Math.ceil(sum / 2 ** 30);
+}
+
+/** One bound of `boundsOf`, without making anything: there are as many as flows. @param unit 0 = packets, 1 = bytes. */
+function leastLost(sums: Float64Array, at: number, unit: number): number {
+  const outer = sums[at + RECEIVED_OUTER + unit];
+  return sums[at + SENT_INNER + unit] - outer -
+    slackOf(Math.max(sums[at + SENT_OUTER + unit], outer));
+}
+
+/** The other. */
+function mostLost(sums: Float64Array, at: number, unit: number): number {
+  const outer = sums[at + SENT_OUTER + unit];
+  return outer - sums[at + RECEIVED_INNER + unit] +
+    slackOf(Math.max(outer, sums[at + RECEIVED_OUTER + unit]));
 }
 
 /** @param isSeen Whether the sending end has a row of it. @param at Of the direction's sums. */
@@ -373,16 +383,14 @@ function verdictOf(
   at: number,
   isSeen: boolean,
   isCut: boolean,
-): { verdict: Verdict; bounds: LossBounds } {
-  const bounds = boundsOf(sums, at);
-  const { packets, bytes } = bounds;
+): Verdict {
   if (pair.stretches.length === 0 || isCut || pair.isFolded[0] || pair.isFolded[1]) {
-    return { verdict: "unknown", bounds };
+    return "unknown";
   }
-  if (!isSeen) return { verdict: sums[at + RECEIVED_INNER] > 0 ? "withheld" : "good", bounds };
-  if (packets[0] > 0 || bytes[0] > 0) return { verdict: "loss", bounds };
-  if (packets[1] < 0 || bytes[1] < 0) return { verdict: "altered", bounds };
-  return { verdict: "good", bounds };
+  if (!isSeen) return sums[at + RECEIVED_INNER] > 0 ? "withheld" : "good";
+  if (leastLost(sums, at, 0) > 0 || leastLost(sums, at, 1) > 0) return "loss";
+  if (mostLost(sums, at, 0) < 0 || mostLost(sums, at, 1) < 0) return "altered";
+  return "good";
 }
 
 function isAlarm(verdict: Verdict): boolean {
@@ -397,23 +405,26 @@ function pairJson(
   isCut: boolean,
 ): { json: Json; alarms: number } {
   const total = new Float64Array(FLOW_SUMS);
-  const found: Finding[] = [];
+  const found = { places: [] as number[], ranks: [] as number[] };
   const counts: Record<Verdict, number> = { good: 0, loss: 0, altered: 0, withheld: 0, unknown: 0 };
+  const { sums } = flows;
   for (const flow of pair.flows) {
     const start = flow * FLOW_SUMS;
-    for (let at = 0; at < FLOW_SUMS; at++) total[at] += flows.sums[start + at];
-    for (const direction of [0, 1] as const) {
+    for (let at = 0; at < FLOW_SUMS; at++) total[at] += sums[start + at];
+    for (let direction = 0; direction < 2; direction++) {
       const at = start + direction * DIRECTION_SUMS;
-      const isSeen = flows.isSeen(flow, direction);
-      const { verdict, bounds } = verdictOf(pair, flows.sums, at, isSeen, isCut);
+      const verdict = verdictOf(pair, sums, at, flows.isSeen(flow, direction), isCut);
       counts[verdict]++;
       if (!question.hasAll && !isAlarm(verdict)) continue;
-      const rank = isAlarm(verdict) ? 1 + Math.max(0, bounds.packets[0], -bounds.packets[1]) : 0;
-      found.push({ rank, flow, direction, verdict, bounds });
+      const gravity = Math.max(0, leastLost(sums, at, 0), -mostLost(sums, at, 0));
+      found.places.push(2 * flow + direction);
+      found.ranks.push(isAlarm(verdict) ? 1 + gravity : 0);
     }
   }
   // Only those that are told become texts: there may be as many as flows.
-  found.sort((a, b) => b.rank - a.rank);
+  const { places, ranks } = found;
+  const isBefore = (a: number, b: number) => ranks[a] === ranks[b] ? a < b : ranks[a] > ranks[b];
+  const told = firstInOrder(places.length, question.limit, isBefore);
   const { share, directions } = pairTotals(pair, total, question, isCut);
   return {
     json: {
@@ -422,20 +433,11 @@ function pairJson(
       directions,
       flowCount: pair.flows.length,
       verdicts: counts,
-      flows: found.slice(0, question.limit).map((each) => flowJson(context, flows, pair, each)),
-      moreFlows: Math.max(0, found.length - question.limit),
+      flows: told.map((index) => flowJson(context, flows, pair, places[index], isCut)),
+      moreFlows: Math.max(0, places.length - question.limit),
     },
     alarms: counts.loss + counts.altered + counts.withheld,
   };
-}
-
-/** What is found of one direction of a flow. */
-interface Finding {
-  readonly rank: number;
-  readonly flow: number;
-  readonly direction: 0 | 1;
-  readonly verdict: Verdict;
-  readonly bounds: LossBounds;
 }
 
 function pairTotals(
@@ -447,47 +449,53 @@ function pairTotals(
   const share = lengthMs(pair.stretches) / Math.max(1, range.toMs - range.fromMs);
   const directions = ([0, 1] as const).map((direction) => {
     const at = direction * DIRECTION_SUMS;
-    const { verdict, bounds } = verdictOf(pair, total, at, true, isCut);
+    const verdict = verdictOf(pair, total, at, true, isCut);
     return {
       from: nodeName(pair.nodes[direction]),
       to: nodeName(pair.nodes[1 - direction]),
       verdict,
-      ...boundsJson(bounds, verdict, total, at),
+      ...boundsJson(verdict, total, at),
     };
   });
   return { share, directions };
 }
 
+/** @param place Of the flow's direction: twice its number, and one more for the second. */
 function flowJson(
   { reader }: QueryContext,
   flows: FlowTable,
-  { nodes }: Pair,
-  { flow, direction, verdict, bounds }: Finding,
+  pair: Pair,
+  place: number,
+  isCut: boolean,
 ): Json {
-  const other = 1 - direction;
+  const { nodes } = pair;
+  const flow = place >> 1;
+  const direction = place & 1;
+  const at = flow * FLOW_SUMS + direction * DIRECTION_SUMS;
   const src = flows.end(flow, direction);
-  const dst = flows.end(flow, other);
+  const dst = flows.end(flow, 1 - direction);
+  const verdict = verdictOf(pair, flows.sums, at, flows.isSeen(flow, direction), isCut);
   return {
     from: nodeName(nodes[direction]),
-    to: nodeName(nodes[other]),
+    to: nodeName(nodes[1 - direction]),
     proto: flows.proto(flow),
     src: reader.addressText(src.address),
     sport: src.port,
     dst: reader.addressText(dst.address),
     dport: dst.port,
     verdict,
-    ...boundsJson(bounds, verdict, flows.sums, flow * FLOW_SUMS + direction * DIRECTION_SUMS),
+    ...boundsJson(verdict, flows.sums, at),
   };
 }
 
 /** Sums at least and at most; a loss that is possible is never below zero, unless more arrived than was sent. */
 function boundsJson(
-  { packets, bytes }: LossBounds,
   verdict: Verdict,
   sums: Float64Array,
   at: number,
 ): Record<string, Json> {
   if (verdict === "unknown") return { lostPackets: null, lostBytes: null };
+  const { packets, bytes } = boundsOf(sums, at);
   const shown = ([min, max]: readonly [number, number]) =>
     verdict === "altered" || verdict === "withheld"
       ? [min, max]
