@@ -4,8 +4,9 @@
  * 150 KB compressed.
  *
  * Log: that of query_bench.ts, a day of 20 nodes, up to now. The collector is a process of its own, its thread for questions
- * works on one at a time: what is told is what Chromium waited for an answer, behind the view's other questions. Loads are
- * each of a browser without a cache; rounds load each view again. Collector, browser and loader share the machine.
+ * works on one at a time: what is told is what Chromium waited for an answer, behind the view's other questions and while it
+ * loads the page itself; and, beside it, what the same questions take one by one while no browser works. Loads are each of a
+ * browser without a cache; rounds load each view again. Collector, browser and loader share the machine.
  *
  *     deno run -A tests/bench/page_bench.ts [rows] [loads] [rounds]
  *
@@ -28,7 +29,7 @@ import { spanMsOf } from "./store_bench.ts";
 const WINDOW_MS = 5_000;
 const OUT = "tests/out";
 
-/** What one question of a view took, as Chromium saw it. */
+/** What one question of a view took: as Chromium saw it, and alone. */
 export interface QuestionTimes {
   readonly view: string;
   readonly question: string;
@@ -36,6 +37,8 @@ export interface QuestionTimes {
   readonly medianMs: number;
   readonly p95Ms: number;
   readonly maxMs: number;
+  readonly aloneMedianMs: number;
+  readonly aloneP95Ms: number;
 }
 
 /** See file header. */
@@ -145,23 +148,41 @@ async function measureViews(browser: Browser, url: string, rounds: number) {
   ];
   const results: QuestionTimes[] = [];
   for (const [view, path] of views) {
-    const times = new Map<string, number[]>();
+    const times = new Map<string, { address: string; all: number[] }>();
     for (let round = 0; round < rounds; round++) {
       await page.goto(url + path);
       await settled(page);
-      for (const { question, ms } of await questionTimes(page)) {
-        times.set(question, [...times.get(question) ?? [], ms]);
+      for (const { question, address, ms } of await questionTimes(page)) {
+        const known = times.get(question) ?? { address, all: [] };
+        known.all.push(ms);
+        times.set(question, known);
       }
     }
-    for (const [question, all] of times) {
+    await page.goto("about:blank");
+    for (const [question, { address, all }] of times) {
+      const alone = await timesAlone(address, rounds);
       results.push({
         ...{ view, question, count: all.length, medianMs: quantile(all, 0.5) },
         ...{ p95Ms: quantile(all, 0.95), maxMs: Math.max(...all) },
+        ...{ aloneMedianMs: quantile(alone, 0.5), aloneP95Ms: quantile(alone, 0.95) },
       });
     }
   }
   await context.close();
   return results;
+}
+
+/** What one question takes again and again while nothing else is asked. */
+async function timesAlone(address: string, rounds: number): Promise<number[]> {
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const startMs = performance.now();
+    const response = await fetch(address);
+    await response.arrayBuffer();
+    if (!response.ok) throw new Error(`${address} is answered ${response.status}`);
+    times.push(performance.now() - startMs);
+  }
+  return times;
 }
 
 /** Address of the view of a flow between nodes that is there. */
@@ -176,7 +197,9 @@ async function flowPath(url: string): Promise<string> {
 }
 
 /** What has been asked since the page was loaded; the live stream has no end. */
-async function questionTimes(page: Page): Promise<{ question: string; ms: number }[]> {
+async function questionTimes(
+  page: Page,
+): Promise<{ question: string; address: string; ms: number }[]> {
   const entries = await page.evaluate(() =>
     performance.getEntriesByType("resource").map(({ name, duration }) => ({ name, duration }))
   );
@@ -184,7 +207,8 @@ async function questionTimes(page: Page): Promise<{ question: string; ms: number
     ({ name, duration }) => {
       const { pathname, searchParams } = new URL(name);
       const by = searchParams.get("by");
-      return { question: pathname.slice(7) + (by === null ? "" : ` by ${by}`), ms: duration };
+      const question = pathname.slice(7) + (by === null ? "" : ` by ${by}`);
+      return { question, address: name, ms: duration };
     },
   );
 }
@@ -201,9 +225,13 @@ function print({ rows, machine, versions, load, ...result }: PageResult): void {
   const loads = `${firstChartMs.length} cold loads`;
   console.log(`first chart  ${median.toFixed(0)} ms median, ${most.toFixed(0)} at most, ${loads}`);
   console.log(`payload      ${(payloadBytes / 1e3).toFixed(1)} KB in ${payloadFiles} files\n`);
-  console.log(`${"view".padEnd(22)}${"question".padEnd(28)}  median     p95     max  ms`);
-  for (const { view, question, medianMs, p95Ms, maxMs } of questions) {
-    const times = [medianMs, p95Ms, maxMs].map((ms) => ms.toFixed(1).padStart(8)).join("");
+  console.log(
+    `${"view".padEnd(22)}${"question".padEnd(28)}  median     p95     max   alone     p95`,
+  );
+  for (const { view, question, medianMs, p95Ms, maxMs, aloneMedianMs, aloneP95Ms } of questions) {
+    const times = [medianMs, p95Ms, maxMs, aloneMedianMs, aloneP95Ms].map((ms) =>
+      ms.toFixed(1).padStart(8)
+    ).join("");
     console.log(`${view.padEnd(22)}${question.padEnd(28)}${times}`);
   }
 }
