@@ -323,6 +323,45 @@ test("flow: from a row to both ends, class, verdict, path and message", async ()
   });
 });
 
+test("keyboard alone: from a filter to a flow, its raw message, and back", async () => {
+  await withPage(browser, {}, async (page) => {
+    await open(page, "/explore?from=-20m");
+    const focused = () =>
+      page.evaluate(() => {
+        const { tagName, textContent, className } = document.activeElement!;
+        return `${tagName} ${className} ${textContent}`;
+      });
+    const tabTo = async (wanted: RegExp) => {
+      for (let count = 0; count < 60; count++) {
+        if (wanted.test(await focused())) return;
+        await page.keyboard.press("Tab");
+      }
+      assert.fail(`${wanted} is not reached by Tab`);
+    };
+    await tabTo(/^INPUT filter-input/);
+    // What stands there by default is written over.
+    await page.keyboard.type("class virtual and node alpha and dport 5432");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => location.search.includes("dport+5432"));
+    await tabTo(/^BUTTON tab Flows/);
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => location.search.includes("show=flows"));
+    await settled(page);
+    assert.match(await focused(), /Flows/, "the focus stays where it was");
+    await tabTo(/^A .*\d\d:\d\d:\d\d/);
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/flow\?/);
+    await settled(page);
+    await tabTo(/^SUMMARY .*Entry/);
+    await page.keyboard.press("Enter");
+    assert.ok(await page.locator(".message pre").first().isVisible());
+    await page.goBack();
+    await settled(page);
+    assert.equal(query(page).get("show"), "flows");
+  });
+});
+
 test("flows: pages go on and back", async () => {
   await withPage(browser, {}, async (page) => {
     await open(page, "/explore?show=flows&from=-20m");
