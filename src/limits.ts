@@ -329,6 +329,15 @@ export const COLLECTION_CHARS_MAX = 253;
 export const COLLECTIONS_MAX = 1_024;
 /** API keys of one collector. */
 export const API_KEYS_MAX = 256;
+/** People who are logged in to the page at once; the one who came first goes first. */
+export const SESSIONS_MAX = 1_024;
+/** How long a login holds: a working day. */
+export const SESSION_MS_MAX = 12 * 3_600_000;
+/** Wrong keys that one address may give to the page's form within LOGIN_FAILURE_MS before it has to wait. */
+export const LOGIN_FAILURES_MAX = 10;
+export const LOGIN_FAILURE_MS = 60_000;
+/** Addresses whose wrong keys are counted at once; the one whose count began first goes first. */
+export const LOGIN_ADDRESSES_MAX = 1_024;
 /** Connections to the collector at once. */
 export const HTTP_CONNECTIONS_MAX = 1_024;
 /** Line and headers of a request. */
@@ -396,7 +405,7 @@ export const RECONCILE_FLOWS_MAX = 500_000;
 /** Clients that follow the live totals at once. */
 export const LIVE_CLIENTS_MAX = 64;
 /** How often the store is asked for more, and how often a silent stream says that it lives. */
-export const LIVE_POLL_MS = 1_000;
+export const LIVE_POLL_MS = 500;
 export const LIVE_HEARTBEAT_MS = 15_000;
 /** What may wait for one client before it is dropped as too slow. */
 export const LIVE_WAITING_BYTES_MAX = 1024 * 1024;

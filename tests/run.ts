@@ -1,13 +1,13 @@
 /**
  * Runs the test suites and closes with one line `N passed, N failed, N skipped`, summed over all of them.
  *
- * In: names of suites (`unit`, `bun`, `system`); none = all. Out: the runners' own output, the closing line, exit
+ * In: names of suites (`unit`, `bun`, `system`, `browser`); none = all. Out: the runners' own output, the closing line, exit
  * code 1 when anything failed or a runner ran no test.
  *
  * Suites of one stage run beside one another, each as one or several runners: the unit tests of either runtime take
  * one core, and half of the system tests mostly wait. What a runner prints is shown when it has ended, in one piece;
- * while it runs it is in tests/out. `system` needs root, because it makes network namespaces; without root it is left
- * out, and the output says so.
+ * while it runs it is in tests/out. `system` needs root, because it makes network namespaces, and `browser` Debian's
+ * Chromium; without it they are left out, and the output says so.
  */
 import { spawn, spawnSync } from "node:child_process";
 import {
@@ -21,6 +21,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
+import { browserObstacle } from "./browser/obstacle.ts";
 
 /** Pinned beside Deno's version in README and .ci/run. */
 const BUN_VERSION = "1.4.5";
@@ -71,6 +72,13 @@ const SUITES: readonly Suite[] = [
     obstacle: () =>
       process.getuid?.() === 0 ? null : "it makes network namespaces, which needs root",
     shards: systemShards,
+    command: denoTest,
+  },
+  {
+    name: "browser",
+    stage: 3,
+    obstacle: browserObstacle,
+    shards: () => [["tests/browser"]],
     command: denoTest,
   },
 ];

@@ -171,6 +171,6 @@ class Demo {
   }
 
   #collectorText(): string {
-    return `collector    ${this.#url}  API ${this.#url}/api/v1`;
+    return `page         ${this.#url}  API ${this.#url}/api/v1`;
   }
 }

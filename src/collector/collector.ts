@@ -17,10 +17,12 @@ import { Collections } from "./http/collections.ts";
 import { writeJsonFile } from "./http/json_file.ts";
 import { addRetrieval } from "./http/retrieval.ts";
 import { Router } from "./http/router.ts";
+import { Sessions } from "./http/sessions.ts";
 import { HttpServer, type HttpStats } from "./http/server.ts";
 import { uploadHandler } from "./http/upload.ts";
 import { Ingest } from "./ingest/ingest.ts";
 import type { IngestStats } from "./ingest/stats.ts";
+import { addPage } from "./page/page.ts";
 import { type Kept, openSqliteReader, openSqliteWriter } from "./sqlite/mod.ts";
 import type { StoreReader, StoreWriter } from "./store.ts";
 
@@ -200,7 +202,11 @@ export class Collector {
       stats: () => this.stats(),
     }) ?? (() => {});
     const ownKey = randomBytes(32).toString("base64url");
-    const access = new Access(new ApiKeys(this.path("keys")), ownKey);
+    const keys = new ApiKeys(this.path("keys"));
+    const isTls = tls !== null;
+    const sessions = new Sessions({ keys, isTls, nowMs: () => clock.nowMs() });
+    addPage(router, sessions);
+    const access = new Access(keys, ownKey, sessions);
     const server = new HttpServer({
       ...{ host, port, router, warn },
       authorize: (request) => access.check(request),

@@ -18,6 +18,12 @@ import { Uploader } from "./upload.ts";
 /** Folder of the spool below the state directory. */
 const SPOOL_FOLDER = "spool";
 
+/**
+ * How long an upload waits for more. The parts of one window come within that; the next window is seconds away, so that a
+ * longer wait saves no request, and only makes the collector's picture older.
+ */
+const WINDOW_FLUSH_DELAY_MS = 250;
+
 /** What it needs of the platform. */
 export interface CollectorPlatform {
   readonly clock: ClockPort;
@@ -63,6 +69,7 @@ export async function openCollectorOutput(
     timers,
     random: () => randomWords(1)[0] / 2 ** 32,
     warn,
+    flushDelayMs: WINDOW_FLUSH_DELAY_MS,
   });
   const about = {
     ...{ url, collection, publicId },

@@ -88,15 +88,15 @@ export async function measureQueries(rows: number, rounds: number): Promise<Quer
   }
 }
 
-/** @returns End of the newest window. */
-async function fillStore(path: string, rows: number): Promise<number> {
+/** Builds a store. @param startMs Of its log; default: that of the traffic. @returns End of the newest window. */
+export async function fillStore(path: string, rows: number, startMs?: number): Promise<number> {
   const store = openSqliteWriter(path, { zstd: await openZstd() });
   const numbers: number[] = [];
   for (let number = 0; number < NODES + HOSTS; number++) {
     const word = (number < NODES ? 0x64400000 : 0x0a000000) + number;
     numbers.push(store.addressOfWords(new Uint32Array([0, 0, 0xffff, word]), 0, 4));
   }
-  const traffic = new Traffic(numbers);
+  const traffic = new Traffic(numbers, startMs);
   for (let node = 0; node < NODES; node++) {
     store.adopt("bench", (node + 1).toString(16).padStart(64, "0"), 1);
   }

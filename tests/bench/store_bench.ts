@@ -46,21 +46,28 @@ function addressWords(number: number): Uint32Array {
   return new Uint32Array([0, 0, 0xffff, (number < NODES ? 0x64400000 : 0x0a000000) + number]);
 }
 
+/** How long so many rows are about: 20 nodes with all their windows. */
+export function spanMsOf(rows: number): number {
+  return Math.ceil(rows / (NODES * WINDOW_ROWS)) * WINDOW_MS;
+}
+
 /** Rows and messages of commits, one after another. */
 export class Traffic {
   readonly #random = makeRandom();
   #window = 0;
   #node = 0;
   readonly #numbers: readonly number[];
+  readonly #startMs: number;
   readonly #seqs = new Uint32Array(NODES);
 
-  /** @param numbers Dictionary numbers of NODES + HOSTS addresses. */
-  constructor(numbers: readonly number[]) {
+  /** @param numbers Dictionary numbers of NODES + HOSTS addresses. @param startMs On the grid of windows. */
+  constructor(numbers: readonly number[], startMs = START_MS) {
     this.#numbers = numbers;
+    this.#startMs = startMs;
   }
 
   get endMs(): number {
-    return START_MS + (this.#window + 1) * WINDOW_MS;
+    return this.#startMs + (this.#window + 1) * WINDOW_MS;
   }
 
   next(rows: number): IngestBatch {

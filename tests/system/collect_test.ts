@@ -110,7 +110,7 @@ for (const runtime of ["deno", "bun"] as const) {
   test(
     `collector on ${runtime} serves HTTPS by a given certificate, and its own command line finds it`,
     {
-      skip: hasCommand("openssl") ? false : "not installed: openssl",
+      skip: ["openssl", "curl"].every(hasCommand) ? false : "not installed: openssl or curl",
     },
     async () => {
       const directory = mkdtempSync(join(tmpdir(), "tunlog-collect-"));
@@ -128,6 +128,24 @@ for (const runtime of ["deno", "bun"] as const) {
         assert.match(
           mustSync(programCommand(runtime, adopt), { cwd: ROOT }),
           /adopted .* in tunlog/,
+        );
+        const add = ["collect", "key", "add", "page", "--data", directory];
+        const apiKey = mustSync(programCommand(runtime, add), { cwd: ROOT }).trim();
+        // The page's cookie goes over TLS only.
+        const answer = mustSync([
+          ...[
+            "curl",
+            "-sSi",
+            "--cacert",
+            cert,
+            "--resolve",
+            `localhost:${new URL(url).port}:127.0.0.1`,
+          ],
+          ...["--data-urlencode", `key=${apiKey}`, `https://localhost:${new URL(url).port}/login`],
+        ]);
+        assert.match(
+          answer,
+          /^set-cookie: tunlog-session-\d+=.*; HttpOnly; SameSite=Strict; Secure\r$/im,
         );
         assert.equal((await child.stop("SIGTERM", 20_000)).code, 0);
       } finally {

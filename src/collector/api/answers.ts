@@ -310,6 +310,18 @@ export const EXPLAIN = object({
   ...READ,
 });
 
+export const COMPLETE = object({
+  from: INTEGER,
+  to: INTEGER,
+  items: list(object({ text: TEXT, detail: TEXT })),
+  canonical: orNull(TEXT),
+  problem: orNull(object({
+    message: TEXT,
+    position: object({ start: INTEGER, end: INTEGER }),
+    expected: list(TEXT),
+  })),
+});
+
 /** Data of an event `window`. */
 export const LIVE = object({
   id: INTEGER,

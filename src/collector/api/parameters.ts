@@ -268,6 +268,21 @@ export function filter(description: string): Parameter<Filter> {
   };
 }
 
+/** A filter that is still being written, as text. */
+export function filterText(description: string): Parameter<string> {
+  return {
+    description,
+    schema: { type: "string", maxLength: FILTER_CHARS_MAX, default: "" },
+    fallback: "",
+    read: (value) => {
+      if (value.length > FILTER_CHARS_MAX) {
+        throw new ParameterProblem(`Text must have at most ${FILTER_CHARS_MAX} characters`);
+      }
+      return value;
+    },
+  };
+}
+
 /** Any text but none. */
 export function text(description: string, charsMax: number): Parameter<string> {
   return {

@@ -4,6 +4,7 @@
  * In: typed values. Out: questions. This table is what requests are checked by and what the OpenAPI document is made of.
  */
 import {
+  FILTER_CHARS_MAX,
   FLOWS_PAGE_MAX,
   QUERY_MS_DEFAULT,
   QUERY_MS_MAX,
@@ -21,6 +22,7 @@ import {
   cursor,
   duration,
   filter,
+  filterText,
   flag,
   integer,
   ParameterProblem,
@@ -289,6 +291,26 @@ export const API_ROUTES: readonly ApiRoute[] = [
       ...base(values, nowMs),
       connection: connectionOf(values),
       limit: values.limit,
+    }),
+  }),
+  route("/complete", {
+    summary: "Help with a filter while it is written",
+    description:
+      "What could be typed at a place of a filter: words that would replace the piece from `from` to `to`. Beside them the " +
+      "first problem of the whole text with its place, or its canonical spelling.",
+    parameters: {
+      text: filterText("The filter as far as it is written"),
+      position: integer("Place of the cursor in UTF-16 units", {
+        min: 0,
+        max: FILTER_CHARS_MAX,
+        fallback: FILTER_CHARS_MAX,
+      }),
+      ...COMMON,
+    },
+    answer: answers.COMPLETE,
+    question: ({ text, position, timeout }, nowMs) => ({
+      kind: "complete",
+      ...{ text, position, nowMs, timeMs: timeout },
     }),
   }),
   route("/live", {

@@ -6,6 +6,7 @@
  * given the text up to the word under the cursor, and asked what it misses.
  */
 import { CLASS_NAMES } from "../../counters.ts";
+import { FILTER_CHARS_MAX } from "../../limits.ts";
 import { nameText } from "./format.ts";
 import { parseFilter } from "./parse.ts";
 import { tokenize } from "./tokens.ts";
@@ -45,6 +46,10 @@ export interface Completion {
 /** Most items of one completion: no list on a screen is longer. */
 export const COMPLETIONS_MAX = 50;
 
+interface Offer extends CompletionItem {
+  readonly isValue: boolean;
+}
+
 /** Finds what could be typed at `position` (UTF-16). */
 export function completeFilter(
   text: string,
@@ -54,13 +59,19 @@ export function completeFilter(
   const at = Math.max(0, Math.min(position, text.length));
   const { from, to } = pieceAt(text, at);
   const typed = unquote(text.slice(from, at)).toLowerCase();
-  const items: CompletionItem[] = [];
-  for (const item of offered(text.slice(0, from), vocabulary)) {
-    if (!unquote(item.text).toLowerCase().startsWith(typed)) continue;
-    items.push(item);
-    if (items.length === COMPLETIONS_MAX) break;
+  const found: Offer[] = [];
+  let values = 0;
+  for (const offer of offered(text.slice(0, from), vocabulary)) {
+    if (!unquote(offer.text).toLowerCase().startsWith(typed)) continue;
+    // Nodes may call themselves anything; what no filter has room for leads nowhere.
+    if (from + offer.text.length > FILTER_CHARS_MAX) continue;
+    if (offer.isValue && ++values > COMPLETIONS_MAX) continue;
+    found.push(offer);
   }
-  return { from, to, items };
+  // The language's own words are few, and must not be hidden by as many values as a store has.
+  let room = COMPLETIONS_MAX - found.filter(({ isValue }) => !isValue).length;
+  const items = found.filter(({ isValue }) => !isValue || room-- > 0);
+  return { from, to, items: items.map(({ text, detail }) => ({ text, detail })) };
 }
 
 /** Finds what is being typed at `at`: a word, a comparison, a name in quotes; parentheses and commas are whole. */
@@ -86,15 +97,15 @@ function unquote(text: string): string {
 }
 
 /** All that could follow `before`. */
-function* offered(before: string, vocabulary: FilterVocabulary): Generator<CompletionItem> {
+function* offered(before: string, vocabulary: FilterVocabulary): Generator<Offer> {
   for (const expected of expectedAfter(before)) {
     const values = valuesOf(expected, vocabulary);
     if (values === null) {
       const detail = TERM_WORDS.get(expected) ?? JOINING_WORDS.get(expected) ??
         (PROTO_NUMBERS.has(expected) ? "protocol" : "");
-      yield { text: expected, detail };
+      yield { text: expected, detail, isValue: false };
     } else {
-      for (const text of values.values) yield { text, detail: values.detail };
+      for (const text of values.values) yield { text, detail: values.detail, isValue: true };
     }
   }
 }

@@ -2,8 +2,8 @@
  * HTTP server over node:http: limits, time-outs, bodies, answers, and an end that loses nothing under way.
  *
  * In: a router, who may call what. Out: answers. Guarantees: every connection, header, body and wait is bounded; a client
- * that is slow, silent or gone holds nothing for longer than its time-out; a handler that fails is answered 500, counted
- * and told without the request's path, which may hold a credential.
+ * that is slow, silent or gone holds nothing for longer than its time-out; a stream ends with the key that it was asked for
+ * with; a handler that fails is answered 500, counted and told without the request's path, which may hold a credential.
  */
 import {
   createServer,
@@ -24,7 +24,14 @@ import {
   HTTP_IDLE_MS_MAX,
   HTTP_REQUEST_MS_MAX,
 } from "../../limits.ts";
-import { errorReply, HttpError, type HttpReply, type HttpRequest, type Router } from "./router.ts";
+import {
+  errorReply,
+  type HttpBody,
+  HttpError,
+  type HttpReply,
+  type HttpRequest,
+  type Router,
+} from "./router.ts";
 
 /** What the server works with. */
 export interface HttpServerOptions {
@@ -143,8 +150,8 @@ export class HttpServer {
       const reply = await this.#reply(message, gone.signal);
       await this.#send(message, response, reply, gone.signal);
     } catch (error) {
-      // The client has gone, or a stream of pieces failed half way: nothing can be said any more.
-      if (!gone.signal.aborted) this.#fail(error);
+      // The client has gone, may ask no more, or a stream of pieces failed half way: nothing can be said any more.
+      if (!gone.signal.aborted && !(error instanceof HttpError)) this.#fail(error);
       response.destroy();
     } finally {
       this.#underWay--;
@@ -157,8 +164,16 @@ export class HttpServer {
       const request = this.#request(message, gone);
       const { handler, access, params } = this.#options.router.match(request.method, request.path);
       const full = { ...request, params };
-      if (access === "key") this.#options.authorize(full);
-      return await handler(full);
+      if (access === "open") return await handler(full);
+      const authorize = () => this.#options.authorize(full);
+      authorize();
+      const { headers, body, ...reply } = await handler(full);
+      return {
+        ...reply,
+        // What a key opens is for nobody who comes after.
+        headers: { "cache-control": "no-store", ...headers },
+        ...(body !== undefined && { body: isPieces(body) ? guarded(body, authorize) : body }),
+      };
     } catch (error) {
       if (error instanceof HttpError) return errorReply(error);
       this.#fail(error);
@@ -203,12 +218,17 @@ export class HttpServer {
     const isUnread = !message.complete;
     const all: Record<string, string> = {
       "x-content-type-options": "nosniff",
+      // No page of another origin gets an answer into its own process as a picture or script.
+      "cross-origin-resource-policy": "same-origin",
       ...headers,
       ...(isEnding || isUnread ? { connection: "close" } : {}),
     };
     if (gone.aborted) return;
     const isHead = message.method === "HEAD";
-    if (typeof body === "string" || body instanceof Uint8Array) {
+    if (BODILESS.includes(status)) {
+      response.writeHead(status, all);
+      response.end();
+    } else if (!isPieces(body)) {
       const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
       response.writeHead(status, { ...all, "content-length": String(bytes.length) });
       response.end(isHead ? undefined : bytes);
@@ -232,6 +252,23 @@ export class HttpServer {
 
 /** How long a refused client may go on sending. */
 const DISCARD_MS = 2_000;
+/** Answers without a body, whose length would be said of the body that is not sent (RFC 9110 8.6). */
+const BODILESS = [204, 304];
+
+function isPieces(body: HttpBody | undefined): body is AsyncIterable<string | Uint8Array> {
+  return body !== undefined && typeof body !== "string" && !(body instanceof Uint8Array);
+}
+
+/** Pieces as long as who asked may have them: a key may be removed, or a login end, while a stream goes on. */
+async function* guarded(
+  pieces: AsyncIterable<string | Uint8Array>,
+  authorize: () => void,
+): AsyncGenerator<string | Uint8Array> {
+  for await (const piece of pieces) {
+    authorize();
+    yield piece;
+  }
+}
 
 async function writePieces(
   response: ServerResponse,

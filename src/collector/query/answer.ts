@@ -6,6 +6,7 @@
  */
 import { LIVE_WINDOWS_MAX, QUERY_ROWS_MAX } from "../../limits.ts";
 import { StoreError, type StoreReader } from "../store.ts";
+import { answerComplete } from "./complete.ts";
 import { ContextBook, type QueryContext } from "./context.ts";
 import { answerTop } from "./engine.ts";
 import { answerExplain } from "./explain.ts";
@@ -78,6 +79,8 @@ export class Answerer {
         return answerGaps(context(), question);
       case "reconcile":
         return answerReconcile(context(), question);
+      case "complete":
+        return answerComplete(context(), question);
       case "health":
         return {
           lastEntry: this.#reader.lastEntry(),

@@ -44,6 +44,18 @@ export class KeyTable {
 
   /** Finds or makes the group of the key whose words stand at `index` of the columns. @returns -1 if there is no room. */
   groupAt(columns: readonly Uint32Array[], index: number): number {
+    const slot = this.#slotAt(columns, index);
+    const group = this.#slots[slot] - 1;
+    return group < 0 ? this.#insert(slot, columns, index) : group;
+  }
+
+  /** Finds the group of a key. @returns -1 if there is none. */
+  findAt(columns: readonly Uint32Array[], index: number): number {
+    return this.#slots[this.#slotAt(columns, index)] - 1;
+  }
+
+  /** The slot of a key: its group's, or the free one where it would be. */
+  #slotAt(columns: readonly Uint32Array[], index: number): number {
     const wordCount = this.#wordCount;
     const keys = this.#keys;
     const slots = this.#slots;
@@ -56,11 +68,11 @@ export class KeyTable {
     hash = Math.imul(hash, 0xc2b2ae35);
     for (let slot = (hash ^ (hash >>> 13)) & mask;; slot = (slot + 1) & mask) {
       const group = slots[slot] - 1;
-      if (group < 0) return this.#insert(slot, columns, index);
+      if (group < 0) return slot;
       const at = group * wordCount;
       let word = 0;
       while (word < wordCount && keys[at + word] === columns[word][index]) word++;
-      if (word === wordCount) return group;
+      if (word === wordCount) return slot;
     }
   }
 

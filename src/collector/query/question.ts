@@ -164,6 +164,16 @@ export interface LiveQuestion {
   readonly timeMs: number;
 }
 
+/** What could be typed next in a filter, and what is wrong with it. */
+export interface CompleteQuestion {
+  readonly kind: "complete";
+  readonly text: string;
+  /** Of the cursor, in UTF-16 units. */
+  readonly position: number;
+  readonly nowMs: number;
+  readonly timeMs: number;
+}
+
 /** How the store does. */
 export interface HealthQuestion {
   readonly kind: "health";
@@ -182,6 +192,7 @@ export type Question =
   | GapsQuestion
   | ReconcileQuestion
   | LiveQuestion
+  | CompleteQuestion
   | HealthQuestion;
 
 /** A question that cannot be answered as it was put. */

@@ -33,6 +33,7 @@ import {
 } from "./context.ts";
 import { truncated } from "./engine.ts";
 import { windowsKept } from "./flows.ts";
+import { firstInOrder, KeyTable } from "./group_table.ts";
 import { intersection, type Interval, lengthMs } from "./intervals.ts";
 import type { QueryNode } from "./node_book.ts";
 import type { Json, ReconcileQuestion } from "./question.ts";
@@ -48,6 +49,8 @@ const SENT_OUTER = 2;
 const RECEIVED_INNER = 4;
 const RECEIVED_OUTER = 6;
 const DIRECTION_SUMS = 8;
+/** Of both directions: 0 goes from the pair's first node to its second. */
+const FLOW_SUMS = 2 * DIRECTION_SUMS;
 
 /** Smallest of a stretch that is worth a verdict. */
 const STRETCH_MS_MIN = 1;
@@ -60,18 +63,8 @@ interface Pair {
   readonly stretches: readonly Interval[];
   /** Whether an end had rows without room of their own. */
   readonly isFolded: [boolean, boolean];
-  readonly flows: Map<string, FlowBook>;
-}
-
-/** Books of one flow. Direction 0 goes from the pair's first node to its second. */
-interface FlowBook {
-  readonly proto: number;
-  /** Address and port of the first node's end, and of the second's. */
-  readonly addresses: readonly [number, number];
-  readonly ports: readonly [number, number];
-  readonly sums: Float64Array;
-  /** Whether each end has a row of it, anywhere in the time read. */
-  readonly isSeen: [boolean, boolean];
+  /** Numbers of its flows. */
+  readonly flows: number[];
 }
 
 /** Answers a question for books of both ends. */
@@ -92,7 +85,7 @@ export function answerReconcile(context: QueryContext, question: ReconcileQuesti
   const all = selectionOf(context, { ...question, filter: { kind: "all" } });
   visitSelected(context.reader, plan, all, context.guard, (part) => books.add(part));
   const isCut = context.guard.isFull || books.refusedFlows > 0;
-  const pairs = books.pairs().map((pair) => pairJson(context, pair, question, isCut));
+  const pairs = books.pairs().map((pair) => pairJson(context, books.flows, pair, question, isCut));
   const streams = streamsOf(context, question);
   const { kept, notes } = windowsKept(context, streams, range);
   return {
@@ -115,22 +108,20 @@ class Books {
   readonly #question: ReconcileQuestion;
   readonly #pairs = new Map<number, Pair>();
   /** Flows that the filter matches; null = all. */
-  readonly #wanted: Set<string> | null;
-  #flows = 0;
+  readonly #wanted: FlowTable | null;
+  readonly flows = new FlowTable();
   refusedFlows = 0;
 
   constructor(context: QueryContext, question: ReconcileQuestion) {
     this.#context = context;
     this.#question = question;
-    this.#wanted = question.filter.kind === "all" ? null : new Set();
+    this.#wanted = question.filter.kind === "all" ? null : new FlowTable();
   }
 
   /** Notes that the flows of these rows are wanted. */
   want(part: SelectedPart): void {
     this.#forEachRow(part, (row, isFirst) => {
-      const wanted = this.#wanted!;
-      if (wanted.size < RECONCILE_FLOWS_MAX) wanted.add(flowKey(part.columns, row, isFirst));
-      else this.refusedFlows++;
+      if (this.#wanted!.numberOf(part.columns, row, isFirst) < 0) this.refusedFlows++;
     });
   }
 
@@ -141,21 +132,29 @@ class Books {
   }
 
   add(part: SelectedPart): void {
+    const { flows } = this;
+    const { columns } = part;
+    const { counters: [txPackets, txBytes, rxPackets, rxBytes] } = columns;
     this.#forEachRow(part, (row, isFirst, own, other) => {
-      const { columns } = part;
-      const key = flowKey(columns, row, isFirst);
-      if (this.#wanted !== null && !this.#wanted.has(key)) return;
+      if (this.#wanted !== null && !this.#wanted.has(columns, row, isFirst)) return;
       const pair = isFirst ? this.#pair(own, other) : this.#pair(other, own);
       const end = isFirst ? 0 : 1;
       if ((columns.flags[row] & ROW_FOLDED) !== 0) pair.isFolded[end] = true;
-      const flow = this.#flow(pair, key, columns, row, isFirst);
-      if (flow === null) return;
-      flow.isSeen[end] = true;
-      const { counters: [txPackets, txBytes, rxPackets, rxBytes] } = columns;
+      const known = flows.count;
+      const flow = flows.numberOf(columns, row, isFirst);
+      if (flow < 0) {
+        this.refusedFlows++;
+        return;
+      }
+      // Whose the addresses are says which pair it is of.
+      if (flow === known) pair.flows.push(flow);
+      flows.see(flow, end);
       // What this end sent goes its own way, what it received the other's.
-      const back = (1 - end) * DIRECTION_SUMS;
-      this.#addSent(pair, part, flow.sums, end * DIRECTION_SUMS, txPackets[row], txBytes[row]);
-      this.#addReceived(pair, part, flow.sums, back, rxPackets[row], rxBytes[row]);
+      const at = flow * FLOW_SUMS;
+      const back = at + (1 - end) * DIRECTION_SUMS;
+      const { sums } = flows;
+      this.#addSent(pair, part, sums, at + end * DIRECTION_SUMS, txPackets[row], txBytes[row]);
+      this.#addReceived(pair, part, sums, back, rxPackets[row], rxBytes[row]);
     });
   }
 
@@ -223,50 +222,80 @@ class Books {
     let pair = this.#pairs.get(key);
     if (pair === undefined) {
       const stretches = stretchesOf(this.#context, first, second, this.#question);
-      pair = { nodes: [first, second], stretches, isFolded: [false, false], flows: new Map() };
+      pair = { nodes: [first, second], stretches, isFolded: [false, false], flows: [] };
       this.#pairs.set(key, pair);
     }
     return pair;
   }
+}
 
-  #flow(
-    { flows }: Pair,
-    key: string,
-    columns: RowColumns,
-    row: number,
-    isFirst: boolean,
-  ): FlowBook | null {
-    const known = flows.get(key);
-    if (known !== undefined) return known;
-    if (this.#flows >= RECONCILE_FLOWS_MAX) {
-      this.refusedFlows++;
-      return null;
-    }
-    this.#flows++;
-    const [a, b] = endsOf(columns, row, isFirst);
-    const flow: FlowBook = {
-      proto: columns.proto[row],
-      addresses: [a[0], b[0]],
-      ports: [a[1], b[1]],
-      sums: new Float64Array(2 * DIRECTION_SUMS),
-      isSeen: [false, false],
-    };
-    flows.set(key, flow);
-    return flow;
+/** Flows by number, from 0, in the order in which they were met. */
+class FlowTable {
+  /** Protocol, then address and port of the first node's end and of the second's. */
+  readonly #keys = new KeyTable(5, RECONCILE_FLOWS_MAX);
+  /** One key at a time. */
+  readonly #key = Array.from({ length: 5 }, () => new Uint32Array(1));
+  /** Bit n: end n has a row of it, anywhere in the time read. */
+  #seen = new Uint8Array(this.#keys.room);
+  /** FLOW_SUMS of each. */
+  sums = new Float64Array(this.#keys.room * FLOW_SUMS);
+
+  get count(): number {
+    return this.#keys.count;
   }
-}
 
-/** Address and port of the pair's first node, and of its second. */
-function endsOf(columns: RowColumns, row: number, isFirst: boolean): [number, number][] {
-  const own: [number, number] = [columns.src[row], columns.srcPort[row]];
-  const other: [number, number] = [columns.dst[row], columns.dstPort[row]];
-  return isFirst ? [own, other] : [other, own];
-}
+  /** Number of a row's flow: the same for both ends' rows. @returns -1 if there is no room. */
+  numberOf(columns: RowColumns, row: number, isFirst: boolean): number {
+    this.#setKey(columns, row, isFirst);
+    return this.#keys.groupAt(this.#key, 0);
+  }
 
-/** The same for both ends' rows of a flow. */
-function flowKey(columns: RowColumns, row: number, isFirst: boolean): string {
-  const [a, b] = endsOf(columns, row, isFirst);
-  return `${columns.proto[row]} ${a[0]} ${a[1]} ${b[0]} ${b[1]}`;
+  /** Whether a row's flow is known. */
+  has(columns: RowColumns, row: number, isFirst: boolean): boolean {
+    this.#setKey(columns, row, isFirst);
+    return this.#keys.findAt(this.#key, 0) >= 0;
+  }
+
+  #setKey({ proto, src, srcPort, dst, dstPort }: RowColumns, row: number, isFirst: boolean): void {
+    const own = isFirst ? 1 : 3;
+    const other = 4 - own;
+    this.#key[0][0] = proto[row];
+    this.#key[own][0] = src[row];
+    this.#key[own + 1][0] = srcPort[row];
+    this.#key[other][0] = dst[row];
+    this.#key[other + 1][0] = dstPort[row];
+  }
+
+  #grow(): void {
+    const seen = new Uint8Array(this.#seen.length * 2);
+    seen.set(this.#seen);
+    this.#seen = seen;
+    const sums = new Float64Array(this.sums.length * 2);
+    sums.set(this.sums);
+    this.sums = sums;
+  }
+
+  /** Notes that an end has a row of the flow, and makes room for its sums. */
+  see(flow: number, end: number): void {
+    if (flow >= this.#seen.length) this.#grow();
+    this.#seen[flow] |= 1 << end;
+  }
+
+  isSeen(flow: number, end: number): boolean {
+    return (this.#seen[flow] & (1 << end)) !== 0;
+  }
+
+  proto(flow: number): number {
+    return this.#keys.word(flow, 0);
+  }
+
+  /** Number of the address, and the port, of one end. */
+  end(flow: number, end: number): { address: number; port: number } {
+    return {
+      address: this.#keys.word(flow, 1 + 2 * end),
+      port: this.#keys.word(flow, 2 + 2 * end),
+    };
+  }
 }
 
 function addAt(sums: Float64Array, at: number, packets: number, bytes: number): void {
@@ -320,16 +349,12 @@ interface LossBounds {
   readonly bytes: readonly [min: number, max: number];
 }
 
-function boundsOf(sums: Float64Array, direction: number): LossBounds {
-  const at = direction * DIRECTION_SUMS;
-  const bound = (unit: number): [number, number] => {
-    const slack = slackOf(Math.max(sums[at + SENT_OUTER + unit], sums[at + RECEIVED_OUTER + unit]));
-    return [
-      sums[at + SENT_INNER + unit] - sums[at + RECEIVED_OUTER + unit] - slack,
-      sums[at + SENT_OUTER + unit] - sums[at + RECEIVED_INNER + unit] + slack,
-    ];
+/** @param at Of the direction's sums. */
+function boundsOf(sums: Float64Array, at: number): LossBounds {
+  return {
+    packets: [leastLost(sums, at, 0), mostLost(sums, at, 0)],
+    bytes: [leastLost(sums, at, 1), mostLost(sums, at, 1)],
   };
-  return { packets: bound(0), bytes: bound(1) };
 }
 
 /** What sums beyond 2^53 may be wrong by, and far more. */
@@ -337,24 +362,35 @@ function slackOf(sum: number): number {
   return sum <= Number.MAX_SAFE_INTEGER ? 0 : Math.ceil(sum / 2 ** 30);
 }
 
+/** One bound of `boundsOf`, without making anything: there are as many as flows. @param unit 0 = packets, 1 = bytes. */
+function leastLost(sums: Float64Array, at: number, unit: number): number {
+  const outer = sums[at + RECEIVED_OUTER + unit];
+  return sums[at + SENT_INNER + unit] - outer -
+    slackOf(Math.max(sums[at + SENT_OUTER + unit], outer));
+}
+
+/** The other. */
+function mostLost(sums: Float64Array, at: number, unit: number): number {
+  const outer = sums[at + SENT_OUTER + unit];
+  return outer - sums[at + RECEIVED_INNER + unit] +
+    slackOf(Math.max(outer, sums[at + RECEIVED_OUTER + unit]));
+}
+
+/** @param isSeen Whether the sending end has a row of it. @param at Of the direction's sums. */
 function verdictOf(
   pair: Pair,
-  flow: FlowBook,
-  direction: 0 | 1,
+  sums: Float64Array,
+  at: number,
+  isSeen: boolean,
   isCut: boolean,
-): { verdict: Verdict; bounds: LossBounds } {
-  const bounds = boundsOf(flow.sums, direction);
-  const { packets, bytes } = bounds;
-  if (pair.stretches.length === 0 || isCut || pair.isFolded.some((isFolded) => isFolded)) {
-    return { verdict: "unknown", bounds };
+): Verdict {
+  if (pair.stretches.length === 0 || isCut || pair.isFolded[0] || pair.isFolded[1]) {
+    return "unknown";
   }
-  if (!flow.isSeen[direction]) {
-    const isCertain = flow.sums[direction * DIRECTION_SUMS + RECEIVED_INNER] > 0;
-    return { verdict: isCertain ? "withheld" : "good", bounds };
-  }
-  if (packets[0] > 0 || bytes[0] > 0) return { verdict: "loss", bounds };
-  if (packets[1] < 0 || bytes[1] < 0) return { verdict: "altered", bounds };
-  return { verdict: "good", bounds };
+  if (!isSeen) return sums[at + RECEIVED_INNER] > 0 ? "withheld" : "good";
+  if (leastLost(sums, at, 0) > 0 || leastLost(sums, at, 1) > 0) return "loss";
+  if (mostLost(sums, at, 0) < 0 || mostLost(sums, at, 1) < 0) return "altered";
+  return "good";
 }
 
 function isAlarm(verdict: Verdict): boolean {
@@ -363,40 +399,42 @@ function isAlarm(verdict: Verdict): boolean {
 
 function pairJson(
   context: QueryContext,
+  flows: FlowTable,
   pair: Pair,
   question: ReconcileQuestion,
   isCut: boolean,
 ): { json: Json; alarms: number } {
-  const total: FlowBook = {
-    proto: 0,
-    addresses: [0, 0],
-    ports: [0, 0],
-    sums: new Float64Array(2 * DIRECTION_SUMS),
-    isSeen: [true, true],
-  };
-  const found: { rank: number; json: Json }[] = [];
+  const total = new Float64Array(FLOW_SUMS);
+  const found = { places: [] as number[], ranks: [] as number[] };
   const counts: Record<Verdict, number> = { good: 0, loss: 0, altered: 0, withheld: 0, unknown: 0 };
-  for (const flow of pair.flows.values()) {
-    for (let at = 0; at < total.sums.length; at++) total.sums[at] += flow.sums[at];
-    for (const direction of [0, 1] as const) {
-      const { verdict, bounds } = verdictOf(pair, flow, direction, isCut);
+  const { sums } = flows;
+  for (const flow of pair.flows) {
+    const start = flow * FLOW_SUMS;
+    for (let at = 0; at < FLOW_SUMS; at++) total[at] += sums[start + at];
+    for (let direction = 0; direction < 2; direction++) {
+      const at = start + direction * DIRECTION_SUMS;
+      const verdict = verdictOf(pair, sums, at, flows.isSeen(flow, direction), isCut);
       counts[verdict]++;
       if (!question.hasAll && !isAlarm(verdict)) continue;
-      const rank = isAlarm(verdict) ? 1 + Math.max(0, bounds.packets[0], -bounds.packets[1]) : 0;
-      found.push({ rank, json: flowJson(context, pair, flow, direction, verdict, bounds) });
+      const gravity = Math.max(0, leastLost(sums, at, 0), -mostLost(sums, at, 0));
+      found.places.push(2 * flow + direction);
+      found.ranks.push(isAlarm(verdict) ? 1 + gravity : 0);
     }
   }
-  found.sort((a, b) => b.rank - a.rank);
+  // Only those that are told become texts: there may be as many as flows.
+  const { places, ranks } = found;
+  const isBefore = (a: number, b: number) => ranks[a] === ranks[b] ? a < b : ranks[a] > ranks[b];
+  const told = firstInOrder(places.length, question.limit, isBefore);
   const { share, directions } = pairTotals(pair, total, question, isCut);
   return {
     json: {
       nodes: pair.nodes.map(nodeName),
       share,
       directions,
-      flowCount: pair.flows.size,
+      flowCount: pair.flows.length,
       verdicts: counts,
-      flows: found.slice(0, question.limit).map(({ json }) => json),
-      moreFlows: Math.max(0, found.length - question.limit),
+      flows: told.map((index) => flowJson(context, flows, pair, places[index], isCut)),
+      moreFlows: Math.max(0, places.length - question.limit),
     },
     alarms: counts.loss + counts.altered + counts.withheld,
   };
@@ -404,58 +442,64 @@ function pairJson(
 
 function pairTotals(
   pair: Pair,
-  total: FlowBook,
+  total: Float64Array,
   { range }: ReconcileQuestion,
   isCut: boolean,
 ): { share: number; directions: Json } {
   const share = lengthMs(pair.stretches) / Math.max(1, range.toMs - range.fromMs);
   const directions = ([0, 1] as const).map((direction) => {
-    const { verdict, bounds } = verdictOf(pair, total, direction, isCut);
+    const at = direction * DIRECTION_SUMS;
+    const verdict = verdictOf(pair, total, at, true, isCut);
     return {
       from: nodeName(pair.nodes[direction]),
       to: nodeName(pair.nodes[1 - direction]),
       verdict,
-      ...boundsJson(bounds, verdict, total.sums, direction),
+      ...boundsJson(verdict, total, at),
     };
   });
   return { share, directions };
 }
 
+/** @param place Of the flow's direction: twice its number, and one more for the second. */
 function flowJson(
   { reader }: QueryContext,
-  { nodes }: Pair,
-  { proto, addresses, ports, sums }: FlowBook,
-  direction: 0 | 1,
-  verdict: Verdict,
-  bounds: LossBounds,
+  flows: FlowTable,
+  pair: Pair,
+  place: number,
+  isCut: boolean,
 ): Json {
-  const other = 1 - direction;
+  const { nodes } = pair;
+  const flow = place >> 1;
+  const direction = place & 1;
+  const at = flow * FLOW_SUMS + direction * DIRECTION_SUMS;
+  const src = flows.end(flow, direction);
+  const dst = flows.end(flow, 1 - direction);
+  const verdict = verdictOf(pair, flows.sums, at, flows.isSeen(flow, direction), isCut);
   return {
     from: nodeName(nodes[direction]),
-    to: nodeName(nodes[other]),
-    proto,
-    src: reader.addressText(addresses[direction]),
-    sport: ports[direction],
-    dst: reader.addressText(addresses[other]),
-    dport: ports[other],
+    to: nodeName(nodes[1 - direction]),
+    proto: flows.proto(flow),
+    src: reader.addressText(src.address),
+    sport: src.port,
+    dst: reader.addressText(dst.address),
+    dport: dst.port,
     verdict,
-    ...boundsJson(bounds, verdict, sums, direction),
+    ...boundsJson(verdict, flows.sums, at),
   };
 }
 
 /** Sums at least and at most; a loss that is possible is never below zero, unless more arrived than was sent. */
 function boundsJson(
-  { packets, bytes }: LossBounds,
   verdict: Verdict,
   sums: Float64Array,
-  direction: number,
+  at: number,
 ): Record<string, Json> {
   if (verdict === "unknown") return { lostPackets: null, lostBytes: null };
+  const { packets, bytes } = boundsOf(sums, at);
   const shown = ([min, max]: readonly [number, number]) =>
     verdict === "altered" || verdict === "withheld"
       ? [min, max]
       : [Math.max(0, min), Math.max(0, max)];
-  const at = direction * DIRECTION_SUMS;
   return {
     sentPackets: [sums[at + SENT_INNER], sums[at + SENT_OUTER]],
     receivedPackets: [sums[at + RECEIVED_INNER], sums[at + RECEIVED_OUTER]],

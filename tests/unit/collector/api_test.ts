@@ -58,6 +58,7 @@ const REQUESTS: Record<string, string> = {
   "/explain": `/explain?from=-2h&${CONNECTION}`,
   "/health": "/health",
   "/openapi.json": "/openapi.json",
+  "/complete": "/complete?text=node%20&position=5",
 };
 
 test("API: each answer is what its schema says, with nothing left unsaid", async () => {
@@ -259,4 +260,21 @@ test("API: times relative to now are those of the collector", async () => {
     fromMs: START_MS + HOUR_MS - 90_000,
     toMs: START_MS + HOUR_MS,
   });
+});
+
+test("API: /complete offers names of nodes, marks what is wrong, and spells what is right", async () => {
+  const scene = new ApiScene(logOf());
+  const { value } = await scene.get("/complete?text=tcp%20and%20node%20&position=13");
+  assert.deepEqual([value.from, value.to], [13, 13]);
+  assert.ok(value.items.length > 1);
+  const details = value.items.map(({ detail }: { detail: string }) => detail);
+  assert.deepEqual([...new Set(details.slice(0, -1))], ["node"]);
+  assert.deepEqual(value.items.at(-1), { text: "in", detail: "" });
+  assert.equal(value.canonical, null);
+  assert.deepEqual(value.problem.position, { start: 13, end: 13 });
+  const whole = await scene.get("/complete?text=proto%20tcp%20%26%26%20dst%20port%20443");
+  assert.equal(whole.value.problem, null);
+  assert.equal(whole.value.canonical, "tcp and dport 443");
+  const wrong = await scene.get("/complete?text=class%20subnat");
+  assert.deepEqual(wrong.value.problem.position, { start: 6, end: 12 });
 });

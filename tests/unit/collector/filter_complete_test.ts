@@ -94,6 +94,13 @@ test("completeFilter() offers no more than a screen holds, and takes any positio
     const { items } = completeFilter("node w", 6, { nodes });
     assert.equal(items.length, Math.min(count, COMPLETIONS_MAX));
   }
+  // The language's words come in any case, in their place, as many values as there are.
+  const addresses = Array.from({ length: 3 * COMPLETIONS_MAX }, (_, index) => `10.0.0.${index}`);
+  const { items } = completeFilter("src ", 4, { nodes: [], addresses });
+  const words = ["host", "net", "port", "none", "in"];
+  assert.equal(items.length, COMPLETIONS_MAX);
+  assert.deepEqual(items.slice(-words.length).map(({ text }) => text), words);
+  assert.equal(items[0].text, "10.0.0.0");
   assert.deepEqual(completeFilter("tcp ", 999, VOCABULARY).from, 4);
   assert.deepEqual(completeFilter("tcp ", -5, VOCABULARY).to, 0);
 });

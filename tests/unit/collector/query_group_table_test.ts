@@ -45,6 +45,23 @@ test("KeyTable: takes groups up to its limit and no more; known ones are still f
   }
 });
 
+test("KeyTable: finds what is there and makes nothing of what is not, before and after it grows", () => {
+  const table = new KeyTable(2, 100_000);
+  const word = [new Uint32Array(1), new Uint32Array(1)];
+  const set = (first: number, second: number) => {
+    word[0][0] = first;
+    word[1][0] = second;
+    return word;
+  };
+  for (let key = 0; key < 10_000; key++) {
+    assert.equal(table.findAt(set(7, key), 0), -1);
+    assert.equal(table.groupAt(set(7, key), 0), key);
+  }
+  for (let key = 0; key < 10_000; key++) assert.equal(table.findAt(set(7, key), 0), key);
+  assert.equal(table.findAt(set(8, 0), 0), -1);
+  assert.equal(table.count, 10_000);
+});
+
 test("GroupTable: counts rows that found no room, and writes each row's group", () => {
   const table = new GroupTable(1, 2);
   const columns = makeColumns(4);

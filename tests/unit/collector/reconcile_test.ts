@@ -285,3 +285,56 @@ test("reconcile: rows without room of their own make the pair unknown", () => {
   assert.equal(value.alarms, 0);
   assert.equal(value.pairs[0].directions[0].verdict, "unknown");
 });
+
+test("reconcile: of thousands of flows each has its own sums, and a filter leaves those it wants", () => {
+  const flows = 6_000;
+  const window = { startMs: START_MS + 60_000, endMs: START_MS + 65_000 };
+  const reader = new MemoryStoreReader();
+  reader.addStream();
+  reader.addStream();
+  for (const end of [0, 1] as const) {
+    for (let at = START_MS; at < START_MS + SPAN_MS; at += WINDOW_MS) {
+      const rows = at === window.startMs ? manyRows(end, flows) : [];
+      reader.add({
+        ...{ stream: end + 1, procId: end + 1, procSeq: (at - START_MS) / WINDOW_MS + 1 },
+        ...{ clientTimeNs: null, startNs: BigInt(at) * 1_000_000n + 1n },
+        endNs: BigInt(at + WINDOW_MS) * 1_000_000n,
+        rows,
+      }, { srcNode: { nodeId: `id${end + 1}`, addresses: [ADDRESSES[end]] } });
+    }
+  }
+  const { value } = askStore(reader, questionOf({ limit: 2 * flows }));
+  const [pair] = value.pairs;
+  assert.equal(pair.flowCount, flows);
+  assert.deepEqual(pair.verdicts, { ...NO_VERDICTS, good: 2 * flows - 1, loss: 1 });
+  assert.equal(value.alarms, 1);
+  assert.deepEqual([pair.flows[0].sport, pair.flows[0].lostPackets], [LOSSY_PORT, [1, 1]]);
+  const sums = new Map(
+    pair.flows.filter(({ src }: Found) => src === ADDRESSES[0]).map((
+      { sport, sentPackets }: Found,
+    ) => [sport, sentPackets]),
+  );
+  for (let port = 1; port <= flows; port++) assert.deepEqual(sums.get(port), [port, port]);
+  const filter = filterOf(`port ${LOSSY_PORT}`);
+  const [wanted] = askStore(reader, questionOf({ filter })).value.pairs;
+  assert.deepEqual([wanted.flowCount, wanted.verdicts.loss], [1, 1]);
+});
+
+const NO_VERDICTS = { good: 0, loss: 0, altered: 0, withheld: 0, unknown: 0 };
+/** Of whose flow one packet is lost. */
+const LOSSY_PORT = 5_999;
+
+/** One row for each port from 1 on: as many packets as the port's number, one back. */
+function manyRows(end: 0 | 1, flows: number): TwinRow[] {
+  return Array.from({ length: flows }, (_flow, index) => {
+    const port = index + 1;
+    const sent = BigInt(port);
+    const received = port === LOSSY_PORT ? sent - 1n : sent;
+    const [tx, rx] = end === 0 ? [sent, 1n] : [1n, received];
+    return rowOf({
+      ...{ src: ADDRESSES[end], dst: ADDRESSES[1 - end] },
+      ...{ srcPort: end === 0 ? port : 443, dstPort: end === 0 ? 443 : port },
+      counters: [tx, tx * 100n, rx, rx * 100n],
+    });
+  });
+}
