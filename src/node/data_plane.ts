@@ -22,7 +22,7 @@ import {
 } from "../ports.ts";
 import { FragmentCache } from "../packet/mod.ts";
 import type { FlowWriter } from "../flow/mod.ts";
-import type { Peer, WireGuard, WireGuardEvents } from "../wireguard/mod.ts";
+import type { Carrying, Peer, WireGuardEvents } from "../wireguard/mod.ts";
 import { BatchTime, type DirectionParts } from "./direction.ts";
 import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
@@ -56,7 +56,7 @@ export class DataPlane implements WireGuardEvents {
   readonly #time = new BatchTime();
   readonly #outgoing: Outgoing;
   readonly #incoming: Incoming;
-  #wireguard!: WireGuard;
+  #carrying!: Carrying;
   #udp4: UdpPort | null = null;
   #udp6: UdpPort | null = null;
 
@@ -78,10 +78,10 @@ export class DataPlane implements WireGuardEvents {
   }
 
   /** Binds the protocol, whose events this object receives. Called once, before all else. */
-  start(wireguard: WireGuard): void {
-    this.#wireguard = wireguard;
-    this.#outgoing.start(wireguard);
-    this.#incoming.start(wireguard);
+  start(carrying: Carrying): void {
+    this.#carrying = carrying;
+    this.#outgoing.start(carrying);
+    this.#incoming.start(carrying);
     this.readClock();
   }
 
@@ -130,7 +130,7 @@ export class DataPlane implements WireGuardEvents {
 
   readClock(): void {
     this.#time.set(this.#clock.nowMs(), this.#clock.wallMs());
-    this.#wireguard.setTime(this.#time.nowMs, this.#time.wallMs);
+    this.#carrying.setTime(this.#time.nowMs, this.#time.wallMs);
   }
 
   /**
@@ -138,7 +138,7 @@ export class DataPlane implements WireGuardEvents {
    * @throws {SystemCallError} If the TUN device is gone.
    */
   run(): void {
-    while (!this.step(this.#wireguard.nextDeadlineMs - this.#clock.nowMs())) {
+    while (!this.step(this.#carrying.nextDeadlineMs - this.#clock.nowMs())) {
       // All work is in step.
     }
   }
@@ -155,8 +155,8 @@ export class DataPlane implements WireGuardEvents {
     if (ready & POLL.UDP4) this.#incoming.receive(this.#udp4);
     if (ready & POLL.UDP6) this.#incoming.receive(this.#udp6);
     if (ready & POLL.TUN) this.#outgoing.read();
-    if (this.nowMs >= this.#wireguard.nextDeadlineMs) {
-      this.#wireguard.tick(this.nowMs, this.wallMs);
+    if (this.nowMs >= this.#carrying.nextDeadlineMs) {
+      this.#carrying.tick(this.nowMs, this.wallMs);
     }
     this.flush();
     if (ready & POLL.ERROR) {

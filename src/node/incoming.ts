@@ -38,13 +38,13 @@ import {
 } from "../packet/mod.ts";
 import type { FlowWriter } from "../flow/mod.ts";
 import {
+  type CarriedPeer,
+  type Carrying,
   COUNTER_BY_RECEIVE,
-  type Peer,
   RECEIVE,
   RECEIVE_REJECTED,
   RESULT,
   RESULT_WORDS,
-  type WireGuard,
 } from "../wireguard/mod.ts";
 import { type BatchTime, type DirectionParts, joinFragment } from "./direction.ts";
 import type { PhysicalRows } from "./physical.ts";
@@ -69,13 +69,13 @@ export class Incoming {
   /** Handshake messages with a right mac1 in the receive batch under way. */
   #handshakes = 0;
   /** Authentic datagrams of the entry under way that are not in the physical rows yet, all of #rxPeer. */
-  #rxPeer: Peer | null = null;
+  #rxPeer: CarriedPeer | null = null;
   #rxDatagrams = 0;
   #rxBytes = 0;
   readonly #key = new Uint32Array(KEY_WORDS);
   readonly #info = new Uint32Array(INFO_WORDS);
   readonly #result = new Uint32Array(RESULT_WORDS);
-  #wireguard!: WireGuard;
+  #carrying!: Carrying;
 
   constructor(parts: DirectionParts) {
     this.#tun = parts.tun;
@@ -96,8 +96,8 @@ export class Incoming {
   }
 
   /** Binds the protocol. Called once, before all else. */
-  start(wireguard: WireGuard): void {
-    this.#wireguard = wireguard;
+  start(carrying: Carrying): void {
+    this.#carrying = carrying;
   }
 
   /** Whether the device is given super-packets, if it said that it takes them. */
@@ -146,7 +146,7 @@ export class Incoming {
   /** One datagram of entry `index`. */
   #incoming(index: number, offset: number, length: number): void {
     const batch = this.#batch;
-    const status = this.#wireguard.receive(
+    const status = this.#carrying.receive(
       batch.buffer,
       offset,
       length,
@@ -156,13 +156,13 @@ export class Incoming {
     );
     if (isHandshake(status) && ++this.#handshakes === HANDSHAKES_PER_BATCH_MAX) {
       // So much key agreement at once: proof of the source address must come first.
-      this.#wireguard.setUnderLoad(true, this.#time.nowMs);
+      this.#carrying.setUnderLoad(true, this.#time.nowMs);
     }
     if (status >= RECEIVE_REJECTED) {
       this.#counters.add(COUNTER_BY_RECEIVE[status]!, 1, length);
       return;
     }
-    const peer = this.#wireguard.peer(this.#result[RESULT.PEER]!);
+    const peer = this.#carrying.peer(this.#result[RESULT.PEER]!);
     if (peer !== this.#rxPeer) {
       this.#countPhysical(index);
       this.#rxPeer = peer;
@@ -189,7 +189,7 @@ export class Incoming {
   }
 
   /** Hands the packet that `receive` left in the result on to the TUN device, if its peer may send it. */
-  #deliver(peer: Peer, datagramBytes: number): void {
+  #deliver(peer: CarriedPeer, datagramBytes: number): void {
     const { view } = this.#batch.buffer;
     const offset = this.#result[RESULT.OFFSET]!;
     const padded = this.#result[RESULT.LENGTH]!;
@@ -200,7 +200,7 @@ export class Incoming {
       this.#counters.add(COUNTER.inUndecodable, 1, datagramBytes);
       return;
     }
-    if (!this.#wireguard.sourceAllowed(peer, view, offset)) {
+    if (!this.#carrying.sourceAllowed(peer, view, offset)) {
       this.#counters.add(COUNTER.inBadSource, 1, datagramBytes);
       return;
     }

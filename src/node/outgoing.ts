@@ -45,7 +45,7 @@ import {
   VIRTIO_WORDS,
 } from "../packet/mod.ts";
 import type { FlowWriter } from "../flow/mod.ts";
-import { type Peer, SEAL, type WireGuard } from "../wireguard/mod.ts";
+import { type CarriedPeer, type Carrying, SEAL } from "../wireguard/mod.ts";
 import { type BatchTime, type DirectionParts, joinFragment } from "./direction.ts";
 import { SendQueue } from "./send_queue.ts";
 import { StagedPackets } from "./staging.ts";
@@ -89,7 +89,7 @@ export class Outgoing {
   #controlSlotsUsed = 0;
   readonly #key = new Uint32Array(KEY_WORDS);
   readonly #info = new Uint32Array(INFO_WORDS);
-  #wireguard!: WireGuard;
+  #carrying!: Carrying;
 
   constructor(parts: OutgoingParts) {
     this.#tun = parts.tun;
@@ -118,8 +118,8 @@ export class Outgoing {
   }
 
   /** Binds the protocol. Called once, before all else. */
-  start(wireguard: WireGuard): void {
-    this.#wireguard = wireguard;
+  start(carrying: Carrying): void {
+    this.#carrying = carrying;
   }
 
   /** Takes the sockets in use from now on; null = that family is not there. */
@@ -211,19 +211,19 @@ export class Outgoing {
    * Finds whom a packet is for, which stands for `packets` of `bytes` together, and leaves its key.
    * @returns null when it is for nobody; then it is counted.
    */
-  #peerOf(offset: number, length: number, packets: number, bytes: number): Peer | null {
+  #peerOf(offset: number, length: number, packets: number, bytes: number): CarriedPeer | null {
     const { view } = this.#buffer;
     if (decode(view, offset, length, this.#key, this.#info) !== DECODE.OK) {
       this.#counters.add(COUNTER.outUndecodable, packets, bytes);
       return null;
     }
-    const peer = this.#wireguard.peerByDestination(view, offset);
+    const peer = this.#carrying.peerByDestination(view, offset);
     if (peer === null) this.#counters.add(COUNTER.outNoRoute, packets, bytes);
     return peer;
   }
 
   /** Makes and seals the packets of the plan behind the super-packet, which ends at `end`, and counts them. */
-  #sealSegments(peer: Peer, end: number): void {
+  #sealSegments(peer: CarriedPeer, end: number): void {
     const plan = this.#plan;
     const packets = plan[PLAN.COUNT]!;
     const room = HEADROOM_BYTES + plan[PLAN.PACKET_BYTES]! + TAIL_BYTES;
@@ -253,9 +253,9 @@ export class Outgoing {
    * behind it; or keeps a copy until there is a session, or counts it as refused.
    * @returns Whether it was sealed.
    */
-  #seal(peer: Peer, offset: number, length: number): boolean {
+  #seal(peer: CarriedPeer, offset: number, length: number): boolean {
     const buffer = this.#buffer;
-    const sealed = this.#wireguard.seal(peer, buffer, offset, length);
+    const sealed = this.#carrying.seal(peer, buffer, offset, length);
     if (sealed > 0) {
       this.#queue(peer, offset - HEADROOM_BYTES, sealed, peer.endpoint, 0);
       this.#cursor = offset - HEADROOM_BYTES + sealed;
@@ -272,7 +272,7 @@ export class Outgoing {
   }
 
   #queue(
-    peer: Peer | null,
+    peer: CarriedPeer | null,
     offset: number,
     length: number,
     endpoints: Uint32Array,
@@ -284,7 +284,7 @@ export class Outgoing {
   }
 
   /** Queues a handshake message, cookie reply or keepalive. */
-  send(peer: Peer | null, bytes: Uint8Array, endpoint: Uint32Array): void {
+  send(peer: CarriedPeer | null, bytes: Uint8Array, endpoint: Uint32Array): void {
     if (this.#controlSlotsUsed === CONTROL_SLOTS) this.flush();
     const offset = OUTGOING_BYTES + this.#controlSlotsUsed++ * CONTROL_SLOT_BYTES;
     this.#buffer.bytes.set(bytes, offset);
@@ -292,7 +292,7 @@ export class Outgoing {
   }
 
   /** Seals and queues what waited for this peer, in order. Never called while a packet is being sealed. */
-  sessionReady(peer: Peer): number {
+  sessionReady(peer: CarriedPeer): number {
     const { bytes, view } = this.#buffer;
     let sealed = 0;
     while (this.#staged.count(peer.slot) > 0) {
@@ -310,7 +310,7 @@ export class Outgoing {
   }
 
   /** Drops what waited for a session that will not come. */
-  sessionFailed(peer: Peer): void {
+  sessionFailed(peer: CarriedPeer): void {
     this.#staged.clear(peer.slot, this.#dropFailed);
   }
 }

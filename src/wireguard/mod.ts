@@ -7,6 +7,7 @@
  */
 export { WireGuard, type WireGuardOptions } from "./wireguard.ts";
 export { type Peer, type WireGuardEvents } from "./peer.ts";
+export { type CarriedPeer, type Carrying } from "./carrying.ts";
 export {
   COUNTER_BY_RECEIVE,
   NO_PEER,

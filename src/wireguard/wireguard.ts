@@ -11,6 +11,7 @@ import { ENDPOINT_WORDS } from "../ports.ts";
 import { MTU_BYTES_DEFAULT } from "../limits.ts";
 import { AllowedIps, NO_OWNER } from "./allowed_ips.ts";
 import { equalConstantTime, isAllZero, KEY_BYTES, mapKey } from "./bytes.ts";
+import type { CarriedPeer, Carrying } from "./carrying.ts";
 import type { AllowedIp, DeviceSnapshot, DeviceUpdate, PeerUpdate } from "./config.ts";
 import { CookieChecker } from "./cookie.ts";
 import { DeadlineHeap } from "./deadline_heap.ts";
@@ -53,7 +54,7 @@ const IP6 = { SOURCE: 8, DESTINATION: 24 } as const;
  * See file header. Times: `nowMs` is monotonic and counts suspension, `wallMs` is Unix time. What seals and receives
  * goes by the time that was given last: by setTime, tick or configure.
  */
-export class WireGuard {
+export class WireGuard implements Carrying {
   readonly #crypto: CryptoPort;
   readonly #context: PeerContext;
   readonly #allowedIps = new AllowedIps();
@@ -128,7 +129,7 @@ export class WireGuard {
   }
 
   /** Whether `peer`'s AllowedIPs are the longest match of the packet's source. @param offset Of its IP header. */
-  sourceAllowed(peer: Peer, view: DataView, offset: number): boolean {
+  sourceAllowed(peer: CarriedPeer, view: DataView, offset: number): boolean {
     const owner = (view.getUint8(offset) >>> 4) === 4
       ? this.#allowedIps.find4(view, offset + IP4.SOURCE)
       : this.#allowedIps.find6(view, offset + IP6.SOURCE);
@@ -140,8 +141,9 @@ export class WireGuard {
    * behind. The buffer has PADDING_BYTES - 1 + TAG_BYTES to spare there.
    * @returns Length of the datagram, which starts at `offset` - TRANSPORT_HEADER_BYTES; or one of SEAL.
    */
-  seal(peer: Peer, buffer: NativeBuffer, offset: number, length: number): number {
-    return peer.seal(buffer, offset, length);
+  seal(peer: CarriedPeer, buffer: NativeBuffer, offset: number, length: number): number {
+    // All peers that this object gives out are of this class.
+    return (peer as Peer).seal(buffer, offset, length);
   }
 
   /**
