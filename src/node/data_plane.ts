@@ -27,6 +27,7 @@ import { BatchTime, type DirectionParts } from "./direction.ts";
 import { Incoming } from "./incoming.ts";
 import { Outgoing } from "./outgoing.ts";
 import { PhysicalRows } from "./physical.ts";
+import type { RelayIn, RelayOut } from "./relay.ts";
 
 /** What the data plane is made of; see cli/data_plane_worker.ts for the real thing. */
 export interface DataPlaneParts {
@@ -43,6 +44,17 @@ export interface DataPlaneParts {
   readonly hashSecret: Uint32Array;
   /** Longest packet that may wait for a session. */
   readonly stagedBytesMax: number;
+  /** Takes what is another worker's; absent or null: nothing is. */
+  readonly relay?: RelayOut | null;
+  /** What further workers leave to this one; absent or null: there are none. */
+  readonly carriers?: CarrierNews | null;
+}
+
+/** How the protocol's worker hears of what carriers do. */
+export interface CarrierNews {
+  readonly relays: RelayIn;
+  /** Has the protocol hear what they say of peers. */
+  readonly hear: () => void;
 }
 
 /** See file header. `start` binds it to a WireGuard, `run` works until woken for control. */
@@ -57,6 +69,7 @@ export class DataPlane implements WireGuardEvents {
   readonly #outgoing: Outgoing;
   readonly #incoming: Incoming;
   #carrying!: Carrying;
+  readonly #carriers: CarrierNews | null;
   #udp4: UdpPort | null = null;
   #udp6: UdpPort | null = null;
 
@@ -68,10 +81,12 @@ export class DataPlane implements WireGuardEvents {
     this.#clock = parts.clock;
     this.#virtual = virtual;
     this.#physical = parts.physical;
+    this.#carriers = parts.carriers ?? null;
     const shared: DirectionParts = {
       ...{ tun, allocate, counters, virtual, time: this.#time },
       physicalRows: new PhysicalRows(parts.physical),
       fragments: new FragmentCache(parts.hashSecret),
+      relay: parts.relay ?? null,
     };
     this.#outgoing = new Outgoing({ ...shared, poll, stagedBytesMax });
     this.#incoming = new Incoming(shared);
@@ -93,9 +108,9 @@ export class DataPlane implements WireGuardEvents {
     this.#poll.watch(udp4, udp6);
   }
 
-  /** Packets that wait for a session. */
+  /** Packets that wait for a session, or for this worker to look at them. */
   get waitingPackets(): number {
-    return this.#outgoing.waitingPackets;
+    return this.#outgoing.waitingPackets + (this.#carriers?.relays.waitingPackets ?? 0);
   }
 
   /** Offloads in use, in words for people. */
@@ -149,9 +164,13 @@ export class DataPlane implements WireGuardEvents {
    */
   step(timeoutMs: number): boolean {
     const ready = this.#poll.wait(Math.max(0, timeoutMs));
+    // Before anything is looked at that one is woken for: a wake-up that comes later is for the next step.
+    const isWoken = (ready & POLL.WAKE) !== 0;
+    if (isWoken) this.#wake.drain();
     this.readClock();
     this.#virtual.handOver();
     this.#physical.handOver();
+    this.takeRelayed();
     if (ready & POLL.UDP4) this.#incoming.receive(this.#udp4);
     if (ready & POLL.UDP6) this.#incoming.receive(this.#udp6);
     if (ready & POLL.TUN) this.#outgoing.read();
@@ -162,9 +181,16 @@ export class DataPlane implements WireGuardEvents {
     if (ready & POLL.ERROR) {
       throw new SystemCallError(`use TUN device "${this.#tun.name}"`, ERRNO.ENODEV);
     }
-    if ((ready & POLL.WAKE) === 0) return false;
-    this.#wake.drain();
-    return true;
+    return isWoken;
+  }
+
+  /** Moves what further workers have left to this one, if they have. */
+  takeRelayed(): void {
+    const carriers = this.#carriers;
+    if (carriers === null || !carriers.relays.isRung()) return;
+    carriers.hear();
+    for (const ring of carriers.relays.datagrams) this.#incoming.takeRelayed(ring);
+    for (const ring of carriers.relays.packets) this.#outgoing.takeRelayed(ring);
   }
 
   /** Sends all that is queued. Needed after anything outside `step` that may send: configure, tick. */

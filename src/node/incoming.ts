@@ -48,6 +48,8 @@ import {
 } from "../wireguard/mod.ts";
 import { type BatchTime, type DirectionParts, joinFragment } from "./direction.ts";
 import type { PhysicalRows } from "./physical.ts";
+import type { RelayOut } from "./relay.ts";
+import type { RelayRing } from "./relay_ring.ts";
 
 /** Refused super-packets in a row after which the device gets no more: one may be a peer's fault. */
 export const REFUSALS_MAX = 16;
@@ -60,6 +62,7 @@ export class Incoming {
   readonly #physicalRows: PhysicalRows;
   readonly #fragments: FragmentCache;
   readonly #time: BatchTime;
+  readonly #relay: RelayOut | null;
   readonly #batch: PacketBatch;
   readonly #coalescer: Coalescer;
   /** Whether the device takes super-packets. */
@@ -84,6 +87,7 @@ export class Incoming {
     this.#physicalRows = parts.physicalRows;
     this.#fragments = parts.fragments;
     this.#time = parts.time;
+    this.#relay = parts.relay ?? null;
     const buffer = parts.allocate(RECEIVE_SLOTS * PACKET_SLOT_BYTES);
     this.#batch = createBatch(buffer, {
       capacity: RECEIVE_SLOTS,
@@ -159,6 +163,7 @@ export class Incoming {
       this.#carrying.setUnderLoad(true, this.#time.nowMs);
     }
     if (status >= RECEIVE_REJECTED) {
+      if (status === RECEIVE.ELSEWHERE && this.#handOver(index, offset, length)) return;
       this.#counters.add(COUNTER_BY_RECEIVE[status]!, 1, length);
       return;
     }
@@ -170,6 +175,31 @@ export class Incoming {
     this.#rxDatagrams++;
     this.#rxBytes += length;
     if (status === RECEIVE.DATA) this.#deliver(peer, length);
+  }
+
+  /** Gives a datagram of entry `index` to another worker. @returns Whether it could take it. */
+  #handOver(index: number, offset: number, length: number): boolean {
+    const { endpoint, buffer } = this.#batch;
+    const word = index * ENDPOINT_WORDS;
+    return this.#relay !== null &&
+      this.#relay.pushDatagram(endpoint, word, buffer.bytes, offset, length);
+  }
+
+  /** Moves the datagrams that another worker received and counted as received. */
+  takeRelayed(ring: RelayRing): void {
+    const { buffer, endpoint } = this.#batch;
+    for (let left = ring.count; left > 0; left -= RECEIVE_SLOTS) {
+      this.#handshakes = 0;
+      this.#coalescer.begin();
+      for (let index = 0; index < Math.min(left, RECEIVE_SLOTS); index++) {
+        const offset = index * PACKET_SLOT_BYTES;
+        const length = ring.pop(buffer.bytes, offset);
+        endpoint.set(ring.beside, index * ENDPOINT_WORDS);
+        this.#incoming(index, offset, length);
+        this.#countPhysical(index);
+      }
+      this.#write();
+    }
   }
 
   /** Counts what was received from #rxPeer in entry `index`. */

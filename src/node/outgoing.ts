@@ -48,7 +48,8 @@ import type { FlowWriter } from "../flow/mod.ts";
 import { type CarriedPeer, type Carrying, SEAL } from "../wireguard/mod.ts";
 import { type BatchTime, type DirectionParts, joinFragment } from "./direction.ts";
 import { SendQueue } from "./send_queue.ts";
-import { StagedPackets } from "./staging.ts";
+import type { RelayRing } from "./relay_ring.ts";
+import { StagedPackets, type WaitingPackets } from "./staging.ts";
 
 /** What the way out works with. */
 export interface OutgoingParts extends DirectionParts {
@@ -73,7 +74,7 @@ export class Outgoing {
   readonly #virtual: FlowWriter;
   readonly #fragments: FragmentCache;
   readonly #time: BatchTime;
-  readonly #staged: StagedPackets;
+  readonly #staged: WaitingPackets;
   readonly #dropFailed = (bytes: number): void =>
     this.#counters.add(COUNTER.outHandshakeFailed, 1, bytes);
 
@@ -97,7 +98,7 @@ export class Outgoing {
     this.#virtual = parts.virtual;
     this.#fragments = parts.fragments;
     this.#time = parts.time;
-    this.#staged = new StagedPackets(
+    this.#staged = parts.relay ?? new StagedPackets(
       {
         perPeerMax: STAGED_PACKETS_MAX,
         totalMax: STAGED_PACKETS_TOTAL_MAX,
@@ -180,10 +181,25 @@ export class Outgoing {
       this.#counters.add(COUNTER.outTooBig, 1, length);
       return;
     }
+    this.#carry(offset, length);
+  }
+
+  /** Finds whom a packet is for, seals it and counts it. */
+  #carry(offset: number, length: number): void {
     const peer = this.#peerOf(offset, length, 1, length);
     if (peer === null || !this.#seal(peer, offset, length)) return;
     this.#joinFragment();
     this.#virtual.countTx(this.#key, 1, length, this.#info[INFO.DETAIL]!);
+  }
+
+  /** Moves the packets that another worker read and counted as read. */
+  takeRelayed(ring: RelayRing): void {
+    for (let left = ring.count; left > 0; left--) {
+      if (this.#cursor > CURSOR_MAX) this.#rewind();
+      const offset = this.#cursor + HEADROOM_BYTES;
+      this.#carry(offset, ring.pop(this.#buffer.bytes, offset));
+    }
+    this.#rewind();
   }
 
   /** A super-packet, or one whose checksum is to be completed. */
