@@ -10,6 +10,7 @@ import {
   MTU_BYTES_MIN,
   SPOOL_BYTES_MAX,
   SPOOL_BYTES_MIN,
+  WORKERS_MAX,
 } from "../limits.ts";
 import { EXIT_MODES } from "../netlog/mod.ts";
 import {
@@ -36,6 +37,7 @@ import {
   type Warn,
 } from "./config_values.ts";
 import { isZeroKey, keyFromBase64 } from "./key_text.ts";
+import type { WorkersChoice } from "./worker_count.ts";
 import {
   DAYS_FORM,
   DIRECTORY_FORM,
@@ -184,10 +186,19 @@ export const TIMER_KEYS = {
 /** Which offloads a node may use: all that work, none, or those of one side alone. */
 export const OFFLOAD_CHOICES = ["auto", "none", "tun", "udp"] as const;
 
+/** Form of a number of workers. */
+export const WORKERS_FORM = `auto or a whole number 1..${WORKERS_MAX}`;
+
+/** Reads a number of data-plane workers. */
+export function parseWorkers(value: string): WorkersChoice | undefined {
+  return value.toLowerCase() === "auto" ? "auto" : parseDecimal(value, 1, WORKERS_MAX);
+}
+
 // deno-fmt-ignore
 /** Keys of `[DataPlane]`, tunlog's own. */
 export const DATA_PLANE_KEYS = {
   offloads: key({ name: "Offloads", kind: "single", form: OFFLOAD_CHOICES.join(", "), parse: parseWord(OFFLOAD_CHOICES), help: "Whether many packets are moved as one: auto wherever the kernel can, none, tun or udp on that side alone; default auto" }),
+  workers: key({ name: "Workers", kind: "single", form: WORKERS_FORM, parse: parseWorkers, help: "Threads that move packets; auto: one, or two from four cores on; default auto" }),
 };
 
 /** One kind of section. */

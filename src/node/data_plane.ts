@@ -25,6 +25,7 @@ import type { FlowWriter } from "../flow/mod.ts";
 import type { Carrying, Peer, WireGuardEvents } from "../wireguard/mod.ts";
 import { BatchTime, type DirectionParts } from "./direction.ts";
 import { Incoming } from "./incoming.ts";
+import type { OffloadState } from "./offload_state.ts";
 import { Outgoing } from "./outgoing.ts";
 import { PhysicalRows } from "./physical.ts";
 import type { RelayIn, RelayOut } from "./relay.ts";
@@ -113,25 +114,18 @@ export class DataPlane implements WireGuardEvents {
     return this.#outgoing.waitingPackets + (this.#carriers?.relays.waitingPackets ?? 0);
   }
 
-  /** Offloads in use, in words for people. */
-  get offloads(): string[] {
+  /** Offloads in use. */
+  get offloads(): OffloadState {
     const { tcp, udp } = this.#tun.offloads;
-    const kinds = [...(tcp ? ["TCP"] : []), ...(udp ? ["UDP"] : [])].join(" and ");
     const ports = [this.#udp4, this.#udp6].filter((port) => port !== null);
-    const { plainPaths } = this.#outgoing;
-    const except = plainPaths === 0
-      ? ""
-      : plainPaths === Infinity
-      ? " (to no path: too many refuse it)"
-      : ` (not to ${plainPaths} ${
-        plainPaths === 1 ? "path that refuses" : "paths that refuse"
-      } it)`;
-    return [
-      ...(kinds === "" ? [] : [`read ${kinds}`]),
-      ...(kinds === "" || !this.#incoming.joins ? [] : [`write ${kinds}`]),
-      ...(ports.some((port) => port.offloads.segmentation) ? [`send${except}`] : []),
-      ...(ports.some((port) => port.offloads.coalescing) ? ["receive"] : []),
-    ];
+    return {
+      tcp,
+      udp,
+      writes: this.#incoming.joins,
+      sends: ports.some((port) => port.offloads.segmentation),
+      receives: ports.some((port) => port.offloads.coalescing),
+      plainPaths: this.#outgoing.plainPaths,
+    };
   }
 
   /** Monotonic and wall time of the batch under way; `readClock` brings them up to date. */

@@ -61,6 +61,8 @@ export interface NodeStatus {
   readonly cryptoName: string;
   /** Offloads in use; none = every packet is read and sent by itself. */
   readonly offloads: readonly string[];
+  /** Threads that move packets. */
+  readonly workers: number;
   readonly processId: number;
   readonly startedWallMs: number;
   readonly peers: readonly PeerStatus[];
@@ -135,6 +137,7 @@ function formatInterface(status: NodeStatus, paint: Paints, wallMs: number): str
     line(paint, "mtu", String(status.mtuBytes)),
     line(paint, "runtime", `${status.runtime}, ${status.cryptoName}, process ${status.processId}`),
     line(paint, "offloads", status.offloads.join(", ") || "none"),
+    line(paint, "workers", String(status.workers)),
     line(paint, "up for", durationText(uptimeMs / 1000)),
   );
   return lines;

@@ -31,6 +31,7 @@ const STATUS: NodeStatus = {
   runtime: "deno 2.9.6",
   cryptoName: "libcrypto 3.0.17",
   offloads: [],
+  workers: 1,
   processId: 42,
   startedWallMs: WALL_MS - 3_723_000,
   peers: [{
@@ -125,6 +126,7 @@ test("formatStatus() writes a status in the style of wg show", () => {
   mtu: 1420
   runtime: deno 2.9.6, libcrypto 3.0.17, process 42
   offloads: none
+  workers: 1
   up for: 1 hour, 2 minutes, 3 seconds
 
 peer: new (Alice)
