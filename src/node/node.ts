@@ -445,7 +445,7 @@ export class Node {
       config: this.#config,
       snapshot,
       listenPort: this.#port,
-      workers: this.#workers.count,
+      workers: this.#workers.readPackets(),
       fwmark: this.#mark,
       mtuBytes: this.#plan.mtuBytes,
       runtime: this.#platform.runtime,

@@ -16,7 +16,7 @@ export interface StatusParts {
   readonly config: NodeConfig;
   readonly snapshot: WorkerSnapshot;
   readonly listenPort: number;
-  readonly workers: number;
+  readonly workers: readonly number[];
   readonly fwmark: number;
   readonly mtuBytes: number;
   readonly runtime: string;

@@ -98,6 +98,13 @@ export class WorkerGroup {
     return sumCounters(this.#counters);
   }
 
+  /** Packets and datagrams that each worker has read. */
+  readPackets(): number[] {
+    return this.#counters.map((counters) =>
+      counters.value("tunRead").packets + counters.value("udpReceived").packets
+    );
+  }
+
   /** Makes all workers look at what was asked of them in shared memory. */
   wake(): void {
     for (const wake of this.#wakes) wake.wake();

@@ -31,7 +31,7 @@ const STATUS: NodeStatus = {
   runtime: "deno 2.9.6",
   cryptoName: "libcrypto 3.0.17",
   offloads: [],
-  workers: 1,
+  workers: [5],
   processId: 42,
   startedWallMs: WALL_MS - 3_723_000,
   peers: [{
@@ -114,6 +114,13 @@ const STATUS: NodeStatus = {
   waitingPackets: 2,
   warnings: ["DNS is not applied"],
 };
+
+test("formatStatus() says how packets were shared out between workers", () => {
+  const textOf = (workers: number[]) =>
+    formatStatus({ ...STATUS, workers }, { color: false, wallMs: WALL_MS });
+  assert.match(textOf([3, 1]), /^ {2}workers: 2 \(75 %, 25 % of packets\)$/m);
+  assert.match(textOf([0, 0, 0]), /^ {2}workers: 3$/m);
+});
 
 test("formatStatus() writes a status in the style of wg show", () => {
   assert.equal(
