@@ -147,7 +147,7 @@ export const PEER_KEYS = {
 /** Keys of `[FlowLog]`, tunlog's own. */
 export const FLOW_LOG_KEYS = {
   period: key({ name: "Period", kind: "single", form: "seconds 1..60, whole", parse: parsePeriodMs, help: "Length of a window; default 5" }),
-  flowsMax: key({ name: "FlowsMax", kind: "single", form: FLOWS_FORM, parse: parseFlowsMax, help: "Connections kept apart in one window; default 65536" }),
+  flowsMax: key({ name: "FlowsMax", kind: "single", form: FLOWS_FORM, parse: parseFlowsMax, help: "Connections kept apart in one window by each worker; default 65536" }),
   output: key({ name: "Output", kind: "single", form: "stdout, none, or a path that holds a slash", parse: parseOutput, keepsSpaces: true, help: "Where messages are written as JSON lines; default stdout, or none beside a Collector" }),
   exitMode: key({ name: "ExitMode", kind: "single", form: EXIT_MODES.join(", "), parse: parseWord(EXIT_MODES), help: "What is written of traffic to the internet: zero sums only, node overlay addresses, prefix /24 and /48, keyed pseudonyms, full; default zero" }),
   overlayRanges: key({ name: "OverlayRanges", kind: "spaced list", form: OVERLAY_FORM, parse: parseOverlayRange, help: "Addresses of nodes rather than of networks behind them; default: the networks of Address and Tailscale's ranges" }),

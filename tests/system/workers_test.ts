@@ -123,7 +123,8 @@ test("a peer that roams is followed whichever worker hears it, in mid-stream", {
   await withLab(async (lab) => {
     const side = { workers: WORKERS };
     const pair = await startPair(lab, {
-      ...{ left: SUBJECT, right: SUBJECT, config: { left: side, right: side } },
+      ...{ left: SUBJECT, right: SUBJECT, initiator: "left" },
+      config: { left: side, right: side },
     });
     const { left, right } = pair;
     await waitForPing(left.namespace, INNER.right[4]);
@@ -135,7 +136,8 @@ test("a peer that roams is followed whichever worker hears it, in mid-stream", {
         "the other side sees the new port",
         () => right.peerDump().endpoint === endpointText(OUTER.left[4], port),
       );
-      assert.equal((await ping(right.namespace, INNER.left[4], { count: 5 })).received, 5);
+      const { received } = await ping(right.namespace, INNER.left[4], { count: 5 });
+      assert.equal(received, 5, `answers from port ${port}`);
     }
     assert.equal(right.peerDump().latestHandshakeS, handshakeS, "no handshake was needed");
     assert.equal((await stopPing(stream)).duplicates, 0);
