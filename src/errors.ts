@@ -62,6 +62,16 @@ export function errnoName(errno: number): string {
   return NAME_BY_ERRNO.get(errno) ?? "E?";
 }
 
+/**
+ * Whether an error may be of an entry of many datagrams (UDP_SEGMENT) and not of its datagrams: the device cannot make
+ * checksums (EIO), the path is narrower than a datagram (EINVAL, EMSGSIZE: one by one they are fragmented), the kernel
+ * does not know how (ENOPROTOOPT, EOPNOTSUPP). Source: udp_send_skb of net/ipv4/udp.c and net/ipv6/udp.c.
+ */
+export function refusesSegments(errno: number): boolean {
+  return errno === ERRNO.EIO || errno === ERRNO.EINVAL || errno === ERRNO.EMSGSIZE ||
+    errno === ERRNO.ENOPROTOOPT || errno === ERRNO.EOPNOTSUPP;
+}
+
 /** A system call failed. `errno` is positive; `advice`, when given, says what the user can do. */
 export class SystemCallError extends Error {
   override readonly name = "SystemCallError";

@@ -2,12 +2,23 @@
  * Runs the test suites and closes with one line `N passed, N failed, N skipped`, summed over all of them.
  *
  * In: names of suites (`unit`, `bun`, `system`); none = all. Out: the runners' own output, the closing line, exit
- * code 1 when anything failed or a suite ran no test.
+ * code 1 when anything failed or a runner ran no test.
  *
- * `system` needs root, because it makes network namespaces; without root it is left out, and the output says so.
+ * Suites of one stage run beside one another, each as one or several runners: the unit tests of either runtime take
+ * one core, and half of the system tests mostly wait. What a runner prints is shown when it has ended, in one piece;
+ * while it runs it is in tests/out. `system` needs root, because it makes network namespaces; without root it is left
+ * out, and the output says so.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
 
@@ -17,40 +28,74 @@ const OUT = "tests/out";
 
 interface Suite {
   readonly name: string;
+  /** Suites of the same stage run beside one another. */
+  readonly stage: number;
   /** Why it cannot run here, or null. */
   readonly obstacle: () => string | null;
+  /** One runner for each list of test files or folders. */
+  readonly shards: () => readonly (readonly string[])[];
   readonly command: (report: string) => readonly string[];
 }
 
+/** Counts of one runner. */
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
 const deno = process.execPath;
+const denoTest = (report: string) => [deno, "test", "-A", `--junit-path=${report}`];
 
 const SUITES: readonly Suite[] = [
   {
     name: "unit",
+    stage: 1,
     obstacle: () => null,
-    command: (report) => [deno, "test", "-A", `--junit-path=${report}`, "tests/unit"],
+    shards: () => [["tests/unit"]],
+    command: denoTest,
   },
   {
     name: "bun",
+    stage: 1,
     obstacle: () => null,
+    shards: () => [["./tests/unit"]],
     command: (report) => [
-      "bun",
-      "test",
-      "--no-install",
-      "--timeout",
-      "120000",
-      "--reporter=junit",
-      `--reporter-outfile=${report}`,
-      "./tests/unit",
+      ...["bun", "test", "--no-install", "--timeout", "120000"],
+      ...["--reporter=junit", `--reporter-outfile=${report}`],
     ],
   },
   {
     name: "system",
+    stage: 2,
     obstacle: () =>
       process.getuid?.() === 0 ? null : "it makes network namespaces, which needs root",
-    command: (report) => [deno, "test", "-A", `--junit-path=${report}`, "tests/system"],
+    shards: systemShards,
+    command: denoTest,
   },
 ];
+
+/** System tests that mostly wait: for windows, outages, timers. */
+const PATIENT = [
+  "collector_embedded_test.ts",
+  "collector_end_to_end_test.ts",
+  "collector_reconcile_test.ts",
+  "demo_test.ts",
+  "flow_log_content_test.ts",
+  "flow_log_delivery_test.ts",
+  "flow_log_kill_test.ts",
+  "flows_test.ts",
+  "idle_test.ts",
+  "sessions_test.ts",
+];
+
+function systemShards(): string[][] {
+  const files = readdirSync("tests/system").filter((name) => name.endsWith("_test.ts"));
+  const missing = PATIENT.filter((name) => !files.includes(name));
+  if (missing.length > 0) throw new Error(`No system test ${missing.join(", ")}`);
+  const paths = (names: readonly string[]) => names.map((name) => `tests/system/${name}`);
+  return [paths(PATIENT), paths(files.filter((name) => !PATIENT.includes(name)).sort())];
+}
 
 /** Folder in which `bun` is the pinned version: that on PATH, else npm's. */
 function bunFolder(): string {
@@ -63,7 +108,7 @@ function bunFolder(): string {
 }
 
 /** Counts of one junit report; every runner writes them as attributes of `<testcase>`s and `<testsuites>`. */
-function readReport(path: string): { passed: number; failed: number; skipped: number } {
+function readReport(path: string): Counts {
   const text = existsSync(path) ? readFileSync(path, "utf8") : "";
   const cases = text.match(/<testcase\b[^>]*?(?:\/>|>[\s\S]*?<\/testcase>)/g) ?? [];
   const failed = cases.filter((xml) => /<(failure|error)\b/.test(xml)).length;
@@ -71,7 +116,52 @@ function readReport(path: string): { passed: number; failed: number; skipped: nu
   return { passed: cases.length - failed - skipped, failed, skipped };
 }
 
-function run(names: readonly string[]): number {
+/** Runs one runner and shows what it printed. */
+async function runShard(suite: Suite, shard: readonly string[], name: string): Promise<Counts> {
+  const report = `${OUT}/${name}.xml`;
+  const log = `${OUT}/${name}.log`;
+  rmSync(report, { force: true });
+  const [command, ...args] = [...suite.command(report), ...shard];
+  console.log(`${name}: begins; its output so far is in ${log}`);
+  const output = openSync(log, "w");
+  const status = await new Promise<number>((resolve) => {
+    const child = spawn(command!, args, { stdio: ["ignore", output, output] });
+    child.on("error", () => resolve(-1));
+    child.on("close", (code) => resolve(code ?? -1));
+  });
+  closeSync(output);
+  console.log(`\n== ${name}: ${[command, ...args].join(" ")}`);
+  console.log(readFileSync(log, "utf8"));
+  const counts = readReport(report);
+  // A runner that dies before its report, or finds no test, must not look like a success.
+  if (counts.failed === 0 && (status !== 0 || counts.passed === 0)) counts.failed = 1;
+  return counts;
+}
+
+/** Runs all runners of one suite. @returns Their sums and a line that says them. */
+async function runSuite(suite: Suite): Promise<{ counts: Counts; line: string }> {
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const obstacle = suite.obstacle();
+  if (obstacle !== null) return { counts, line: `${suite.name}: left out: ${obstacle}` };
+  const startMs = performance.now();
+  const shards = suite.shards();
+  const all = await Promise.all(shards.map((shard, index) => {
+    const name = shards.length === 1 ? suite.name : `${suite.name}-${index + 1}`;
+    return runShard(suite, shard, name);
+  }));
+  for (const { passed, failed, skipped } of all) {
+    counts.passed += passed;
+    counts.failed += failed;
+    counts.skipped += skipped;
+  }
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
+  const { passed, failed, skipped } = counts;
+  const line =
+    `${suite.name}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds} s`;
+  return { counts, line };
+}
+
+async function run(names: readonly string[]): Promise<number> {
   const unknown = names.filter((name) => !SUITES.some((suite) => suite.name === name));
   if (unknown.length > 0) {
     console.error(
@@ -82,35 +172,21 @@ function run(names: readonly string[]): number {
   mkdirSync(OUT, { recursive: true });
   // First on PATH, for the tests themselves start nodes on Bun too.
   process.env.PATH = `${bunFolder()}:${process.env.PATH}`;
-  const total = { passed: 0, failed: 0, skipped: 0 };
-  const rows: string[] = [];
-  for (const suite of SUITES) {
-    if (names.length > 0 && !names.includes(suite.name)) continue;
-    const obstacle = suite.obstacle();
-    if (obstacle !== null) {
-      rows.push(`${suite.name}: left out: ${obstacle}`);
-      continue;
+  const chosen = SUITES.filter((suite) => names.length === 0 || names.includes(suite.name));
+  const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const lines: string[] = [];
+  for (const stage of new Set(chosen.map((suite) => suite.stage))) {
+    const suites = chosen.filter((suite) => suite.stage === stage);
+    for (const { counts, line } of await Promise.all(suites.map(runSuite))) {
+      lines.push(line);
+      total.passed += counts.passed;
+      total.failed += counts.failed;
+      total.skipped += counts.skipped;
     }
-    const report = `${OUT}/${suite.name}.xml`;
-    rmSync(report, { force: true });
-    const [command, ...args] = suite.command(report);
-    console.log(`\n== ${suite.name}: ${[command, ...args].join(" ")}`);
-    const startMs = performance.now();
-    const { status } = spawnSync(command!, args, { stdio: ["ignore", "inherit", "inherit"] });
-    const counts = readReport(report);
-    // A runner that dies before its report, or finds no test, must not look like a success.
-    if (counts.failed === 0 && (status !== 0 || counts.passed === 0)) counts.failed = 1;
-    total.passed += counts.passed;
-    total.failed += counts.failed;
-    total.skipped += counts.skipped;
-    const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
-    rows.push(
-      `${suite.name}: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped in ${seconds} s`,
-    );
   }
-  console.log(`\n${rows.join("\n")}\n`);
+  console.log(`\n${lines.join("\n")}\n`);
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   return total.failed === 0 ? 0 : 1;
 }
 
-process.exit(run(process.argv.slice(2)));
+process.exit(await run(process.argv.slice(2)));

@@ -255,26 +255,36 @@ export class Incoming {
     for (let group = 0; group < groups.groupCount; group++) {
       const packets = groups.groupParts[group]!;
       const bytes = groups.groupIpBytes[group]!;
-      writeVirtio(this.#tun.writeHeader, 0, groups.groupVirtio, group * VIRTIO_WORDS);
-      const written = this.#tun.writeParts(
-        this.#batch.buffer,
-        groups.partOffset,
-        groups.partLength,
-        groups.groupPart[group]!,
-        packets,
-      );
+      const written = this.#writeParts(group, groups.groupPart[group]!, packets);
+      if (written === -ERRNO.EINVAL && packets > 1) {
+        this.#writeSplit(group);
+        continue;
+      }
       this.#counters.add(written < 0 ? COUNTER.tunWriteFailed : COUNTER.tunWritten, packets, bytes);
-      if (packets > 1) this.#noteJoined(written, packets, bytes);
+      if (written >= 0 && packets > 1) {
+        this.#refusals = 0;
+        this.#counters.add(COUNTER.tunWrittenJoined, packets - 1, bytes - written);
+      }
     }
   }
 
-  /** Counts a super-packet, or steps down when the device takes none. */
-  #noteJoined(written: number, packets: number, bytes: number): void {
-    if (written >= 0) {
-      this.#refusals = 0;
-      this.#counters.add(COUNTER.tunWrittenJoined, packets - 1, bytes - written);
-    } else if (written === -ERRNO.EINVAL && ++this.#refusals === REFUSALS_MAX) {
-      this.#joins = false;
+  /** Writes `count` parts from `part` on as one packet, with the group's virtio header. */
+  #writeParts(group: number, part: number, count: number): number {
+    const { groupVirtio, partOffset, partLength } = this.#coalescer;
+    writeVirtio(this.#tun.writeHeader, 0, groupVirtio, group * VIRTIO_WORDS);
+    return this.#tun.writeParts(this.#batch.buffer, partOffset, partLength, part, count);
+  }
+
+  /** Writes a group's packets one by one, because the device refused it; it gets no more after some of these. */
+  #writeSplit(group: number): void {
+    const groups = this.#coalescer;
+    if (++this.#refusals === REFUSALS_MAX) this.#joins = false;
+    groups.split(group);
+    const first = groups.groupPart[group]!;
+    for (let part = first; part < first + groups.groupParts[group]!; part++) {
+      const written = this.#writeParts(group, part, 1);
+      const counter = written < 0 ? COUNTER.tunWriteFailed : COUNTER.tunWritten;
+      this.#counters.add(counter, 1, groups.partLength[part]!);
     }
   }
 }

@@ -7,7 +7,7 @@
  * datagrams gets them one by one from then on, without a loss.
  */
 import { COUNTER, type Counters } from "../counters.ts";
-import { ERRNO } from "../errors.ts";
+import { ERRNO, refusesSegments } from "../errors.ts";
 import { SEND_ENTRIES, SEND_WAIT_MS } from "../limits.ts";
 import {
   ENDPOINT_WORDS,
@@ -132,7 +132,7 @@ export class SendQueue {
         this.#account(first, first + sent);
         first += sent;
       } else if (sent !== -ERRNO.EINTR) {
-        if (batch.segmentBytes[first] !== 0 && isOfSegments(-sent)) this.#sendSingly(first);
+        if (batch.segmentBytes[first] !== 0 && refusesSegments(-sent)) this.#sendSingly(first);
         else this.#drop(-sent, this.#datagrams[first]!, batch.length[first]!);
         first++;
       }
@@ -235,16 +235,6 @@ function sameEndpoint(
     if (endpoints[first + word] !== others[second + word]) return false;
   }
   return true;
-}
-
-/**
- * Errors that may be of the batch and not of its datagrams: the device cannot make checksums (EIO), the path is
- * narrower than a datagram (EINVAL, EMSGSIZE: one by one they are fragmented), the kernel does not know how
- * (ENOPROTOOPT, EOPNOTSUPP). Source: udp_send_skb of net/ipv4/udp.c and net/ipv6/udp.c.
- */
-function isOfSegments(errno: number): boolean {
-  return errno === ERRNO.EIO || errno === ERRNO.EINVAL || errno === ERRNO.EMSGSIZE ||
-    errno === ERRNO.ENOPROTOOPT || errno === ERRNO.EOPNOTSUPP;
 }
 
 function dropCounter(errno: number): number {

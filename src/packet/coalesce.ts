@@ -4,12 +4,25 @@
  * In: the packets of one batch, decoded, in the order of their arrival. Out: groups, each of the parts that one
  * writev(2) takes and the words of its virtio header. Guarantees: segmenting a group gives its packets again, byte
  * for byte (but see ID_FIXED); packets of one flow keep their order; whatever has a wrong checksum stays alone and as
- * it is; nothing is copied or allocated, and only headers of first packets are changed, in finish().
+ * it is; nothing is copied or allocated, and only headers of first packets are changed, in finish(); split() takes that
+ * back.
  * Conditions are those of Linux (net/ipv4/tcp_offload.c tcp_gro_receive, udp_offload.c, af_inet.c), and those that
  * segmenting back demands. Not here: writing.
  */
 import type { NativeBuffer } from "../ports.ts";
 import { type BufferSums, createSums, fold, pseudoHeaderSum, updateChecksum } from "./checksum.ts";
+import {
+  CLOSING_FLAGS,
+  EQUAL_FLAGS_MASK,
+  IPV4_HEADER_BYTES,
+  IPV6_HEADER_BYTES,
+  TCP_CHECKSUM,
+  TCP_FLAG,
+  TCP_HEADER_BYTES,
+  tcpHeaderBytes,
+  UDP_CHECKSUM,
+  udpHeaderBytes,
+} from "./coalesce_rules.ts";
 import { FRAGMENT, INFO } from "./decode.ts";
 import { KEY, KEY_WORDS, PROTO } from "./key.ts";
 import { VIRTIO, VIRTIO_FLAG, VIRTIO_GSO, VIRTIO_WORDS } from "./virtio.ts";
@@ -56,8 +69,10 @@ const GROUP = {
   /** PSH and FIN of the last packet. */
   LAST_FLAGS: 11,
   VERSION: 12,
+  /** The first packet's own transport checksum. */
+  CHECKSUM: 13,
 } as const;
-const GROUP_WORDS = 13;
+const GROUP_WORDS = 14;
 
 const STATE = {
   /** Nothing may be joined. */
@@ -78,21 +93,6 @@ const ID = {
    */
   FIXED: 2,
 } as const;
-
-const IPV4_HEADER_BYTES = 20;
-const IPV6_HEADER_BYTES = 40;
-const TCP_HEADER_BYTES = 20;
-const UDP_HEADER_BYTES = 8;
-const TCP_CHECKSUM = 16;
-const UDP_CHECKSUM = 6;
-/** TCP flags. */
-const FLAG = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16, URG: 32, CWR: 128 } as const;
-/** Flags with which a packet stays alone. */
-const LONE_FLAGS = FLAG.SYN | FLAG.RST | FLAG.URG;
-/** Flags after which nothing is joined: segmenting gives them to the last packet. */
-const CLOSING_FLAGS = FLAG.FIN | FLAG.PSH;
-/** Data offset, reserved bits and flags that must be equal. */
-const EQUAL_FLAGS_MASK = 0xffff & ~(CLOSING_FLAGS | FLAG.CWR);
 
 /** Steps of a search for a flow; beyond, the packet stays alone, so that nobody's choice of ports makes it long. */
 const PROBES_MAX = 8;
@@ -204,8 +204,8 @@ export class Coalescer {
       return;
     }
     const headerBytes = isTcp
-      ? this.#tcpHeaderBytes(offset, length, info)
-      : this.#udpHeaderBytes(offset, length, info);
+      ? tcpHeaderBytes(this.#view, offset, length, info)
+      : udpHeaderBytes(this.#view, offset, length, info);
     const slot = this.#find(key);
     if (slot < 0) {
       this.#appendGroup(offset, length);
@@ -219,32 +219,6 @@ export class Coalescer {
     this.#table[slot] = ((this.#generation << 16) | group) >>> 0;
     this.#groupKeys.set(key, group * KEY_WORDS);
     if (headerBytes > 0) this.#openGroup(group, headerBytes, isTcp, info);
-  }
-
-  /** Length of IP and TCP header, or 0 if the packet has to stay alone. */
-  #tcpHeaderBytes(offset: number, length: number, info: Uint32Array): number {
-    const transport = info[INFO.TRANSPORT_OFFSET];
-    if (!isPlainIp(info)) return 0;
-    const flags = info[INFO.DETAIL];
-    if ((flags & FLAG.ACK) === 0 || (flags & LONE_FLAGS) !== 0) return 0;
-    const at = offset + transport;
-    const tcpBytes = (this.#view.getUint8(at + 12) >>> 4) * 4;
-    const headerBytes = transport + tcpBytes;
-    // Without payload it is an acknowledgement, which is news of its own.
-    if (tcpBytes < TCP_HEADER_BYTES || headerBytes >= length) return 0;
-    // 0xffff is right where 0 is too, but segmenting would make it 0 (RFC 1624 §3).
-    return this.#view.getUint16(at + TCP_CHECKSUM) === 0xffff ? 0 : headerBytes;
-  }
-
-  /** Length of IP and UDP header, or 0 if the packet has to stay alone. */
-  #udpHeaderBytes(offset: number, length: number, info: Uint32Array): number {
-    const transport = info[INFO.TRANSPORT_OFFSET];
-    if (!isPlainIp(info)) return 0;
-    const at = offset + transport;
-    const headerBytes = transport + UDP_HEADER_BYTES;
-    if (headerBytes >= length || this.#view.getUint16(at + 4) !== length - transport) return 0;
-    // 0: the sender did without (RFC 768). Segmenting would make one.
-    return this.#view.getUint16(at + UDP_CHECKSUM) === 0 ? 0 : headerBytes;
   }
 
   /**
@@ -367,7 +341,7 @@ export class Coalescer {
     const view = this.#view;
     if (view.getUint32(at + 4) !== this.#groups[base + GROUP.SEQUENCE]) return false;
     const flags = view.getUint16(at + 12);
-    if ((flags & FLAG.CWR) !== 0) return false; // Segmenting gives it to the first packet only.
+    if ((flags & TCP_FLAG.CWR) !== 0) return false; // Segmenting gives it to the first packet only.
     if (((flags ^ view.getUint16(first + 12)) & EQUAL_FLAGS_MASK) !== 0) return false;
     if (view.getUint32(at + 8) !== view.getUint32(first + 8)) return false; // Acknowledgement.
     if (view.getUint16(at + 14) !== view.getUint16(first + 14)) return false; // Window.
@@ -471,12 +445,13 @@ export class Coalescer {
       const flags = view.getUint8(at + 13);
       view.setUint8(at + 13, flags | groups[base + GROUP.LAST_FLAGS]);
       gsoType = version === 4 ? VIRTIO_GSO.TCP_V4 : VIRTIO_GSO.TCP_V6;
-      if ((flags & FLAG.CWR) !== 0) gsoType |= VIRTIO_GSO.ECN;
+      if ((flags & TCP_FLAG.CWR) !== 0) gsoType |= VIRTIO_GSO.ECN;
       checksumOffset = TCP_CHECKSUM;
     } else {
       view.setUint16(at + 4, transportBytes);
     }
     const sum = pseudoHeaderSum(view, offset, version, proto, transportBytes);
+    groups[base + GROUP.CHECKSUM] = view.getUint16(at + checksumOffset);
     view.setUint16(at + checksumOffset, sum);
     words[virtio + VIRTIO.FLAGS] = VIRTIO_FLAG.NEEDS_CHECKSUM;
     words[virtio + VIRTIO.GSO_TYPE] = gsoType;
@@ -485,10 +460,42 @@ export class Coalescer {
     words[virtio + VIRTIO.CHECKSUM_START] = transport;
     words[virtio + VIRTIO.CHECKSUM_OFFSET] = checksumOffset;
   }
-}
 
-/** Whether the IP header has neither options nor extension headers: what stands in them could differ. */
-function isPlainIp(info: Uint32Array): boolean {
-  return info[INFO.TRANSPORT_OFFSET] ===
-    (info[INFO.VERSION] === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES);
+  /**
+   * Takes a finished group apart, which the device has refused: each of its parts is a whole packet again, as it came
+   * in, to be written by itself. To be called once a group, and only for groups of several parts.
+   */
+  split(group: number): void {
+    const view = this.#view;
+    const groups = this.#groups;
+    const base = group * GROUP_WORDS;
+    const offset = groups[base + GROUP.OFFSET];
+    const headerBytes = groups[base + GROUP.HEADER_BYTES];
+    const transport = groups[base + GROUP.TRANSPORT];
+    const length = headerBytes + groups[base + GROUP.SEGMENT_BYTES];
+    const at = offset + transport;
+    if (groups[base + GROUP.VERSION] === 4) {
+      const checksum = view.getUint16(offset + 10);
+      view.setUint16(offset + 10, updateChecksum(checksum, view.getUint16(offset + 2), length));
+      view.setUint16(offset + 2, length);
+    } else {
+      view.setUint16(offset + 4, length - IPV6_HEADER_BYTES);
+    }
+    const virtio = group * VIRTIO_WORDS;
+    const checksumOffset = this.groupVirtio[virtio + VIRTIO.CHECKSUM_OFFSET];
+    view.setUint16(at + checksumOffset, groups[base + GROUP.CHECKSUM]);
+    // Nothing is joined to a packet that has the flags of the last one.
+    if (checksumOffset === TCP_CHECKSUM) {
+      view.setUint8(at + 13, view.getUint8(at + 13) & ~CLOSING_FLAGS);
+    } else {
+      view.setUint16(at + 4, length - transport);
+    }
+    this.groupVirtio.fill(0, virtio, virtio + VIRTIO_WORDS);
+    const first = this.groupPart[group];
+    // The headers of the others still stand in front of their payloads.
+    for (let part = first + 1; part < first + this.groupParts[group]; part++) {
+      this.partOffset[part] -= headerBytes;
+      this.partLength[part] += headerBytes;
+    }
+  }
 }

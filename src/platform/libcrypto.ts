@@ -309,9 +309,8 @@ class LibcryptoCrypto implements CryptoPort {
   ): void {
     assertAead(output.subarray(0, -TAG_BYTES), key, plaintext.length);
     const c = this.#c;
-    const { length, params, tagAddress, tag } = this.#aead;
+    const { length, params, tag } = this.#aead;
     const context = this.#aead.open(key);
-    this.#aead.setTagAddress(tagAddress);
     const sealed = c.encryptInit(context, null, null, nonce, null) === 1 &&
       (associated.length === 0 ||
         c.encryptUpdate(context, null, length, associated, associated.length) === 1) &&
@@ -335,9 +334,8 @@ class LibcryptoCrypto implements CryptoPort {
     if (plaintextBytes < 0) return false;
     assertAead(output, key, plaintextBytes);
     const c = this.#c;
-    const { length, params, tagAddress, tag } = this.#aead;
+    const { length, params, tag } = this.#aead;
     const context = this.#aead.open(key);
-    this.#aead.setTagAddress(tagAddress);
     tag.set(sealed.subarray(plaintextBytes));
     const opened = c.decryptInit(context, null, null, nonce, null) === 1 &&
       c.EVP_CIPHER_CTX_set_params(context, params) === 1 &&

@@ -59,6 +59,8 @@ export class MemoryTun implements TunPort {
   readonly #queue: MemoryPacket[] = [];
   #failures = 0;
   #failureErrno = 0;
+  /** Whether it refuses, with EINVAL, all that has a virtio header of a super-packet. */
+  refusesJoined = false;
 
   constructor(readonly name = "tun0", readonly offloads: TunOffloads = NO_TUN_OFFLOADS) {}
 
@@ -118,6 +120,7 @@ export class MemoryTun implements TunPort {
       this.#failures--;
       return -this.#failureErrno;
     }
+    if (this.refusesJoined && this.writeHeader.getUint16(0) !== 0) return -ERRNO.EINVAL;
     this.written.push(packet);
     this.writtenHeaders.push(new Uint8Array(this.writeHeader.buffer.slice(0)));
     return packet.length;

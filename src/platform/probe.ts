@@ -14,16 +14,9 @@ import {
   hasCapability,
   readTextNative,
 } from "./files.ts";
-import {
-  ADVICE_NET_ADMIN,
-  closeFile,
-  deviceControl,
-  getSocketOption,
-  libc,
-  setSocketOption,
-} from "./libc.ts";
+import { ADVICE_NET_ADMIN, closeFile, deviceControl, getSocketOption, libc } from "./libc.ts";
 import { runtimeName } from "./runtime.ts";
-import { interfaceRequest, openTunNode, TUN_FLAG, TUN_REQUEST } from "./tun.ts";
+import { interfaceRequest, openTunNode, TUN_FLAG, TUN_OFFLOAD, TUN_REQUEST } from "./tun.ts";
 import { openUdp } from "./udp.ts";
 
 /** Facts about TUN devices. */
@@ -43,7 +36,7 @@ export interface TunFacts {
 export interface UdpFacts {
   /** Why none can be opened, one sentence; null when one was. */
   readonly obstacle: string | null;
-  /** Whether one call can send many datagrams of one size, and receive many as one. */
+  /** Whether one call can send many datagrams of one size, and receive many as one; tried over the loopback. */
   readonly segmentation: boolean;
   readonly coalescing: boolean;
   /** Bytes of buffer that the kernel granted of those asked for (SOCKET_BUFFER_BYTES). */
@@ -71,16 +64,8 @@ export interface MachineFacts {
   readonly udp6: UdpFacts;
 }
 
-/** Arguments of TUNSETOFFLOAD. Checksums go with every other; UDP takes both families or none. Source: linux/if_tun.h. */
-const OFFLOAD = { CHECKSUM: 0x01, TSO4: 0x02, TSO6: 0x04, USO4: 0x20, USO6: 0x40 } as const;
-
-/** Level and options of UDP. Source: linux/udp.h. */
-const SOL_UDP = 17;
-const UDP_OPTION = { SEGMENT: 103, GRO: 104 } as const;
 const SOL_SOCKET = 1;
 const SOCKET_OPTION = { SEND_BUFFER: 7, RECEIVE_BUFFER: 8 } as const;
-/** Any size that fits a datagram shows whether the option is known. */
-const SEGMENT_BYTES_TRIED = 1200;
 /** `%d`: the first free number, so that two probes at once do not meet. */
 const PROBE_NAME = "tlprobe%d";
 
@@ -130,16 +115,16 @@ export function probeTun(): TunFacts {
     deviceControl(fd, TUN_REQUEST.SET_INTERFACE, request, action, ADVICE_NET_ADMIN);
     const accepts = (offload: number): boolean =>
       virtioHeader &&
-      libc().ioctlValue(fd, TUN_REQUEST.SET_OFFLOAD, OFFLOAD.CHECKSUM | offload) === 0;
+      libc().ioctlValue(fd, TUN_REQUEST.SET_OFFLOAD, TUN_OFFLOAD.CHECKSUM | offload) === 0;
     return {
       obstacle: null,
       features,
       multiQueue: (features & TUN_FLAG.MULTI_QUEUE) !== 0,
       virtioHeader,
       offloads: {
-        tso4: accepts(OFFLOAD.TSO4),
-        tso6: accepts(OFFLOAD.TSO6),
-        uso: accepts(OFFLOAD.USO4 | OFFLOAD.USO6),
+        tso4: accepts(TUN_OFFLOAD.TSO4),
+        tso6: accepts(TUN_OFFLOAD.TSO6),
+        uso: accepts(TUN_OFFLOAD.USO4 | TUN_OFFLOAD.USO6),
       },
     };
   } catch (error) {
@@ -153,7 +138,7 @@ export function probeTun(): TunFacts {
 export function probeUdp(family: 4 | 6): UdpFacts {
   let socket;
   try {
-    socket = openUdp({ family, port: 0 });
+    socket = openUdp({ family, port: 0, offloads: true });
   } catch (error) {
     return {
       obstacle: messageOf(error),
@@ -163,13 +148,12 @@ export function probeUdp(family: 4 | 6): UdpFacts {
       sendBufferBytes: 0,
     };
   }
-  const { fd } = socket;
+  const { fd, offloads } = socket;
   // The kernel doubles what it grants, for its own overhead (socket(7)).
   const granted = (option: number): number => (getSocketOption(fd, SOL_SOCKET, option) ?? 0) / 2;
   const facts: UdpFacts = {
     obstacle: null,
-    segmentation: setSocketOption(fd, SOL_UDP, UDP_OPTION.SEGMENT, SEGMENT_BYTES_TRIED) === 0,
-    coalescing: setSocketOption(fd, SOL_UDP, UDP_OPTION.GRO, 1) === 0,
+    ...offloads,
     receiveBufferBytes: granted(SOCKET_OPTION.RECEIVE_BUFFER),
     sendBufferBytes: granted(SOCKET_OPTION.SEND_BUFFER),
   };

@@ -28,6 +28,7 @@ import {
   openSocket,
   setSocketOption,
 } from "./libc.ts";
+import { verifyOffloads } from "./udp_self_test.ts";
 
 /** Type of datagram sockets, with SOCK_NONBLOCK. Source: bits/socket_type.h. */
 const SOCK_DGRAM_NONBLOCK = 2 | OPEN.NONBLOCK;
@@ -65,7 +66,7 @@ export interface UdpOptions {
   readonly port: number;
   /** SO_MARK; 0 or absent = none. */
   readonly mark?: number;
-  /** Whether many datagrams are to be moved as one, as far as the kernel knows how. Default: no. */
+  /** Whether many datagrams are to be moved as one, as far as the kernel knows how, which is tried. Default: no. */
   readonly offloads?: boolean;
   /** Whether to join sockets that shared their port. Default: no, and then nobody else may have it. */
   readonly joins?: boolean;
@@ -80,14 +81,22 @@ export interface UdpPair {
 
 /** Opens a UDP socket. @throws {SystemCallError} If the kernel refuses; nothing is left open. */
 export function openUdp(options: UdpOptions): UdpPort {
-  const { family, port, mark = 0, offloads = false, joins = false } = options;
+  return open(
+    options,
+    options.offloads === true ? trustedOffloads(options.family) : NO_UDP_OFFLOADS,
+  );
+}
+
+/** @param wanted Offloads that are asked of the kernel. */
+function open(options: UdpOptions, wanted: UdpOffloads): UdpPort {
+  const { family, port, mark = 0, joins = false } = options;
   const fd = openSocket(
     family === 4 ? SOCKET.FAMILY_4 : SOCKET.FAMILY_6,
     SOCK_DGRAM_NONBLOCK,
     0,
     `UDP socket of IPv${family}`,
   );
-  const udp = new NativeUdp(fd, family, offloads ? setOffloads(fd) : NO_UDP_OFFLOADS);
+  const udp = new NativeUdp(fd, family, setOffloads(fd, wanted));
   try {
     configure(fd, family);
     if (joins) sharePort(fd);
@@ -157,13 +166,41 @@ function sharePort(fd: number): void {
   if (status < 0) throw new SystemCallError("share a UDP port between workers", -status);
 }
 
-/** Asks for UDP_GRO and looks whether UDP_SEGMENT is known: both are wishes. */
-function setOffloads(fd: number): UdpOffloads {
+/** Asks for what is wanted; that of it which the kernel does not know is left out. */
+function setOffloads(fd: number, { segmentation, coalescing }: UdpOffloads): UdpOffloads {
   return {
     // Of no size, which is what a socket has anyway: each send says its own.
-    segmentation: setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_SEGMENT, 0) === 0,
-    coalescing: setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_GRO, 1) === 0,
+    segmentation: segmentation &&
+      setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_SEGMENT, 0) === 0,
+    coalescing: coalescing && setSocketOption(fd, SOCKET.LEVEL_UDP, SOCKET.UDP_GRO, 1) === 0,
   };
+}
+
+const ALL_OFFLOADS: UdpOffloads = { segmentation: true, coalescing: true };
+const trusted = new Map<4 | 6, UdpOffloads>();
+
+/** Which offloads of a family do what they should, tried once over the loopback. */
+function trustedOffloads(family: 4 | 6): UdpOffloads {
+  let offloads = trusted.get(family);
+  if (offloads === undefined) {
+    offloads = tryOffloads(family);
+    trusted.set(family, offloads);
+  }
+  return offloads;
+}
+
+function tryOffloads(family: 4 | 6): UdpOffloads {
+  const sockets: UdpPort[] = [];
+  try {
+    for (let end = 0; end < 2; end++) sockets.push(open({ family, port: 0 }, ALL_OFFLOADS));
+    return verifyOffloads(sockets[0]!, sockets[1]!);
+  } catch (error) {
+    // No sockets for a test: whoever wants one next hears why.
+    if (error instanceof SystemCallError) return ALL_OFFLOADS;
+    throw error;
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
 }
 
 /** openUdpPair with the way to open one socket as a parameter, for tests. */

@@ -187,7 +187,8 @@ function quantile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 }
 
-function print(results: readonly Measurement[]): void {
+/** Prints medians with their spread. */
+export function print(results: readonly Measurement[]): void {
   console.log(`${runtimeName()}, ns per operation\n`);
   console.log(`${"".padEnd(42)}${"median".padStart(9)}${"p10".padStart(9)}${"p90".padStart(9)}`);
   for (const { name, ns } of results) {

@@ -1,19 +1,21 @@
 /**
  * Runs all benchmarks, one after another, each in a process of its own: those that compare runtimes on both.
  *
- *     deno task bench [--quick]
+ *     deno task bench [--quick] [WORD]…
  *
- * Budgets and questions stand in the files themselves. The tunnel's needs root and Debian's wireguard-go.
+ * With words only those whose command holds one of them, e.g. `deno task bench tunnel` or `offload_bench.ts`. Budgets and
+ * questions, and how to repeat one figure, stand in the files themselves. All take about 25 minutes, with --quick 4. Those
+ * of tunnels need root, Debian's wireguard-go and gcc.
  */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
+import { putBunOnPath } from "./support/machine.ts";
 
-const QUICK = process.argv.includes("--quick");
 const deno = [process.execPath, "run", "-A"];
 const bun = ["bun", "run", "--no-install"];
 
 /** Commands in order; `quick` are arguments that make one short. */
-const BENCHMARKS: readonly { command: readonly string[]; quick: readonly string[] }[] = [
+export const BENCHMARKS: readonly { command: readonly string[]; quick: readonly string[] }[] = [
   { command: [...deno, "tests/bench/flow_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/flow_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/classify_bench.ts"], quick: ["1"] },
@@ -31,20 +33,43 @@ const BENCHMARKS: readonly { command: readonly string[]; quick: readonly string[
   { command: [...bun, "tests/bench/query_bench.ts"], quick: ["200000", "3"] },
   { command: [...deno, "tests/bench/platform_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/platform_bench.ts"], quick: ["1"] },
+  { command: [...deno, "tests/bench/aead_bench.ts"], quick: ["1"] },
+  { command: [...bun, "tests/bench/aead_bench.ts"], quick: ["1"] },
   { command: [...deno, "tests/bench/handshake_bench.ts"], quick: ["1"] },
   { command: [...bun, "tests/bench/handshake_bench.ts"], quick: ["1"] },
+  { command: [...deno, "tests/bench/offload_bench.ts"], quick: ["1", "2"] },
+  { command: [...bun, "tests/bench/offload_bench.ts"], quick: ["1", "2"] },
+  { command: [...deno, "tests/bench/tun_forward_bench.ts"], quick: ["--quick"] },
   { command: [...deno, "tests/bench/tunnel_bench.ts"], quick: ["--quick"] },
   { command: [...deno, "tests/bench/flow_log_cost_bench.ts"], quick: ["--quick"] },
+  { command: [...deno, "tests/bench/degradation_bench.ts"], quick: ["--quick"] },
 ];
 
-let failed = 0;
-for (const { command, quick } of BENCHMARKS) {
-  const [program, ...args] = QUICK ? [...command, ...quick] : command;
-  console.log(`\n== ${[program, ...args].join(" ")}\n`);
-  const { status, error } = spawnSync(program!, args, { stdio: ["ignore", "inherit", "inherit"] });
-  if (status !== 0) {
-    failed++;
-    console.log(`ended with ${error?.message ?? status}`);
-  }
+/** Commands of the benchmarks that hold one of the words, or all; `--quick` is a wish and no word. */
+export function chosenCommands(args: readonly string[]): string[][] {
+  const words = args.filter((word) => word !== "--quick");
+  return BENCHMARKS
+    .map(({ command, quick }) => [...command, ...args.includes("--quick") ? quick : []])
+    .filter((argv) => words.length === 0 || words.some((word) => argv.join(" ").includes(word)));
 }
-process.exitCode = failed === 0 ? 0 : 1;
+
+function main(): number {
+  putBunOnPath();
+  const startMs = performance.now();
+  let failed = 0;
+  for (const [program, ...args] of chosenCommands(process.argv.slice(2))) {
+    const line = [program, ...args].join(" ");
+    const minutes = ((performance.now() - startMs) / 60_000).toFixed(1);
+    console.log(`\n== after ${minutes} min: ${line}\n`);
+    const { status, error } = spawnSync(program!, args, {
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+    if (status !== 0) {
+      failed++;
+      console.log(`ended with ${error?.message ?? status}`);
+    }
+  }
+  return failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) process.exitCode = main();

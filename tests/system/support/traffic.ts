@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Child } from "./command.ts";
 import type { Namespace } from "./namespaces.ts";
 import { helperCommand } from "./runtimes.ts";
-import { waitUntil } from "./wait.ts";
+import { pause, waitUntil } from "./wait.ts";
 
 // ---- ping -------------------------------------------------------------------------------------------------------
 
@@ -31,20 +31,52 @@ export interface PingOptions {
   readonly extra?: readonly string[];
 }
 
+const WAIT_S_DEFAULT = 5;
+
 /** Pings `address` (either family) and returns the counts; losses are the caller's to judge. */
 export async function ping(
   namespace: Namespace,
   address: string,
   options: PingOptions = {},
 ): Promise<PingResult> {
+  const before = echoCounts(namespace, address);
   const { stdout, stderr } = await namespace.run(pingCommand(address, options));
-  return parsePing(stdout, stderr);
+  const result = parsePing(stdout, stderr);
+  if (result.received === 0 || result.received >= result.sent) return result;
+  // ping stops waiting after two round trips, which on a busy machine are less than one may take. The kernel goes on
+  // counting.
+  const allAnswered = () => {
+    const now = echoCounts(namespace, address);
+    return now.answers - before.answers === now.requests - before.requests;
+  };
+  const deadlineMs = performance.now() + (options.waitS ?? WAIT_S_DEFAULT) * 1000;
+  while (!allAnswered() && performance.now() < deadlineMs) await pause(20);
+  return allAnswered() ? { ...result, received: result.sent } : result;
+}
+
+/** What the kernel of a namespace has counted of echo requests sent and answers received, of the address's family. */
+function echoCounts(
+  namespace: Namespace,
+  address: string,
+): { requests: number; answers: number } {
+  const [file, out, into] = address.includes(":")
+    ? ["snmp6", "Icmp6OutEchos", "Icmp6InEchoReplies"] as const
+    : ["snmp", "OutEchos", "InEchoReps"] as const;
+  const text = namespace.mustSync(["cat", `/proc/net/${file}`]);
+  const lines = text.trim().split("\n").map((line) => line.split(/\s+/));
+  if (file === "snmp6") {
+    const value = (name: string) => Number(lines.find(([key]) => key === name)![1]);
+    return { requests: value(out), answers: value(into) };
+  }
+  const [names, values] = lines.filter(([protocol]) => protocol === "Icmp:");
+  const value = (name: string) => Number(values![names!.indexOf(name)]);
+  return { requests: value(out), answers: value(into) };
 }
 
 function pingCommand(address: string, options: PingOptions): string[] {
   return [
     ...["ping", "-n", "-q", "-c", `${options.count ?? 5}`, "-i", `${options.intervalS ?? 0.02}`],
-    ...["-W", `${options.waitS ?? 5}`, "-s", `${options.payloadBytes ?? 56}`],
+    ...["-W", `${options.waitS ?? WAIT_S_DEFAULT}`, "-s", `${options.payloadBytes ?? 56}`],
     ...options.extra ?? [],
     address,
   ];

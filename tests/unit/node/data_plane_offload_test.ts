@@ -6,6 +6,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { ERRNO } from "../../../src/errors.ts";
+import { REFUSALS_MAX } from "../../../src/node/incoming.ts";
 import { type NetworkFaults, SeededRandom } from "../../../src/platform/memory.ts";
 import { flowOf, shapeOf } from "../../reference/coalesce_twin.ts";
 import { segmentTwin } from "../../reference/segment_twin.ts";
@@ -294,6 +295,45 @@ test("DataPlane counts a super-packet that the TUN device refuses as its packets
   inject(a, next, false);
   run(20);
   assert.equal(b.counters.value("tunWriteFailed").packets, 5);
+  assertConserved(b);
+});
+
+test("DataPlane writes packets one by one where the device takes no super-packets, and loses none", () => {
+  const { a, b, run } = transportLab({ seed: 14, offloads: [ALL, ALL] });
+  inject(a, five(), false);
+  run(50);
+  const before = arrived(b).length;
+  b.tun.refusesJoined = true;
+  const sent: string[] = [];
+  for (let round = 1; round <= REFUSALS_MAX; round++) {
+    assert.ok(b.dataPlane.offloads.writes, `round ${round}`);
+    const next = five();
+    inject(a, next, false);
+    sent.push(...next.wire.map(textOf));
+    run(20);
+  }
+  assert.deepEqual(arrived(b).slice(before).map(textOf), sent);
+  assert.ok(!b.dataPlane.offloads.writes);
+  assert.equal(b.counters.value("tunWriteFailed").packets, 0);
+  // From now on it does not even try.
+  b.tun.refusesJoined = false;
+  const joined = b.counters.value("tunWrittenJoined").packets;
+  inject(a, five(), false);
+  run(20);
+  assert.equal(b.counters.value("tunWrittenJoined").packets, joined);
+  assertConserved(b);
+});
+
+test("DataPlane goes on with super-packets after a device has refused one", () => {
+  const { a, b, run } = transportLab({ seed: 15, offloads: [ALL, ALL] });
+  inject(a, five(), false);
+  run(50);
+  for (let round = 0; round < 2 * REFUSALS_MAX; round++) {
+    b.tun.refusesJoined = round % REFUSALS_MAX !== 0;
+    inject(a, five(), false);
+    run(20);
+  }
+  assert.ok(b.dataPlane.offloads.some((each) => each.startsWith("write")));
   assertConserved(b);
 });
 

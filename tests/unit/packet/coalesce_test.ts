@@ -104,7 +104,28 @@ function groupCounts(lab: Lab, packets: readonly Uint8Array[]): number[] {
     assert.equal(group.ipBytes, members.reduce((sum, one) => sum + one.length, 0));
     assert.deepEqual(segmented(lab, group), withRisingIds(members));
   });
+  assertSplit(lab, packets, twin);
   return groups.map(({ count }) => count);
+}
+
+/** Whether groups that are taken apart are the packets as they came in; `members` are their numbers by group. */
+function assertSplit(
+  lab: Lab,
+  packets: readonly Uint8Array[],
+  members: readonly (readonly number[])[],
+): void {
+  coalesce(lab, packets);
+  const { coalescer, bytes } = lab;
+  members.forEach((numbers, group) => {
+    if (numbers.length > 1) coalescer.split(group);
+    const virtio = coalescer.groupVirtio.subarray(group * VIRTIO_WORDS, (group + 1) * VIRTIO_WORDS);
+    assert.ok(virtio.every((word) => word === 0));
+    numbers.forEach((number, index) => {
+      const part = coalescer.groupPart[group] + index;
+      const at = coalescer.partOffset[part];
+      assert.deepEqual(bytes.slice(at, at + coalescer.partLength[part]), packets[number]);
+    });
+  });
 }
 
 /** `count` packets of one stream, 100 bytes of payload each; `change` may alter the fields of each. */

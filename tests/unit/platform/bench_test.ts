@@ -1,7 +1,9 @@
 // Goal: the benchmark of the platform cannot rot. Method: it runs tiny, without sockets, and its sums are checked.
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { aeadSubjects } from "../../bench/aead_bench.ts";
 import { cryptoSubjects, measure } from "../../bench/platform_bench.ts";
+import { chooseCrypto } from "../../../src/platform/mod.ts";
 
 test("measure() runs every subject of cryptography the same number of times in each round", () => {
   const subjects = cryptoSubjects();
@@ -12,4 +14,11 @@ test("measure() runs every subject of cryptography the same number of times in e
     const operations = Math.max(1, Math.round(subjects[index]!.operations * 0.001));
     assert.equal(checksum, 2 * operations, name);
   }
+});
+
+test("aead_bench seals and opens in every way that it measures", {
+  skip: !chooseCrypto().crypto.name.startsWith("libcrypto"),
+}, () => {
+  const subjects = aeadSubjects();
+  for (const { name, checksum } of measure(subjects, 1, 0.001)) assert.equal(checksum, 50, name);
 });
