@@ -374,6 +374,7 @@ export class Peer {
   #onSessionDerived(): void {
     const { rejectAfterTimeMs } = this.#context.timing;
     this.#timers.start(TIMER.ERASE, ERASE_AFTER_LIFETIMES * rejectAfterTimeMs);
+    this.#answers.rearm();
   }
 
   // ---- Timers ---------------------------------------------------------------------------------------------------
