@@ -265,6 +265,32 @@ test("a peer that was removed is carried by nobody, not even before carriers kno
   finish();
 });
 
+test("a session that ends in the middle of a carrier's turn opens and seals nothing any more", () => {
+  const { a, b, run, finish } = lab({ seed: 10 });
+  a.inject(packet(HERE, THERE, 60));
+  run(50);
+  for (const [from, to] of [[a, b], [b, a]] as const) {
+    from.inject(packet(from === a ? HERE : THERE, from === a ? THERE : HERE, 60));
+    from.step(1);
+    to.step(1);
+  }
+  assert.ok(carried(b, 1).in === 1 && carried(b, 1).out >= 1);
+  // It looks for ended sessions when a turn begins; here it has begun.
+  b.lanes[1]!.carrier!.setTime = () => {};
+  b.tells = false;
+  b.configure({ peers: [{ publicKey: a.publicKey, remove: true }] });
+  a.inject(packet(HERE, THERE, 60));
+  a.step(1);
+  b.inject(packet(THERE, HERE, 60));
+  const before = carried(b, 1);
+  b.step(1);
+  b.step(0);
+  assert.deepEqual(carried(b, 1), before);
+  assert.equal(b.counters.inUnknownSession.packets, 1);
+  assert.equal(b.counters.outNoRoute.packets, 1);
+  finish();
+});
+
 test("carriers give up a session's keys when it ends, though nothing comes for them any more", () => {
   const { a, b, run } = lab({ seed: 7 });
   a.inject(packet(HERE, THERE, 60));

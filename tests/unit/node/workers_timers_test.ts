@@ -85,6 +85,19 @@ test("data that came while an answer was owed is owed another keepalive", () => 
   assert.equal(sent.filter(({ from }) => from === "b").length, 2);
 });
 
+test("a debt that begins while the first worker looks for something else is paid in time", () => {
+  const { a, b, run, sent, clock } = lab();
+  // It waits for an answer, for 15 s; what it then owes is due before those are over.
+  pass(b, a);
+  run(1_000);
+  pass(a, b);
+  const startMs = clock.nowMs();
+  run(60_000);
+  const answer = sent.findLast(({ from }) => from === "b")!;
+  assert.equal(answer.length, 32);
+  assert.ok(answer.atMs - startMs >= 10_000 && answer.atMs - startMs <= 10_200);
+});
+
 test("an answer by any carrier is answer enough", () => {
   const { a, b, run, sent } = lab();
   pass(a, b, [1, 1]);

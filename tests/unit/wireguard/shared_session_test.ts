@@ -110,6 +110,10 @@ test("a counter that one worker has accepted is refused by the others", () => {
   // Who had looked before the other marked it is refused by accept itself.
   assert.equal(b.accept(7), false);
   assert.ok(b.accept(6));
+  // One that is too old leaves no mark where a newer one has its place.
+  assert.ok(a.accept(10_000));
+  assert.equal(b.accept(5), false);
+  assert.ok(b.accept(5 + 8_192));
   a.reset();
   assert.ok(b.accept(7));
 });
