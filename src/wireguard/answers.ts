@@ -107,7 +107,7 @@ export class TimedAnswers implements Answers {
   rearm(): void {}
 }
 
-/** The words of one peer, which any worker sets and clears. */
+/** The words of one peer, which any worker sets and clears. Time is handed in unread: see time.ts. */
 export class AnswerWords {
   readonly #words: Int32Array;
   readonly #floats: Float64Array;
@@ -128,15 +128,16 @@ export class AnswerWords {
   }
 
   /** @returns Whether nobody will look when an answer is due. */
-  dataSent(nowMs: number): boolean {
-    if (Atomics.load(this.#words, this.#base + PEER.AWAITING) !== 0) return false;
-    return this.#set(PEER.AWAITING, PEER.AWAITING_SINCE, nowMs);
+  dataSent(time: PresentTime): boolean {
+    // Not atomically: what was cleared this very moment was cleared after this packet.
+    if (this.#words[this.#base + PEER.AWAITING] !== 0) return false;
+    return this.#set(PEER.AWAITING, PEER.AWAITING_SINCE, time);
   }
 
   /** @returns As dataSent. */
-  dataReceived(nowMs: number): boolean {
-    const owing = Atomics.load(this.#words, this.#base + PEER.OWING);
-    if (owing === 0) return this.#set(PEER.OWING, PEER.OWING_SINCE, nowMs);
+  dataReceived(time: PresentTime): boolean {
+    const owing = this.#words[this.#base + PEER.OWING];
+    if (owing === 0) return this.#set(PEER.OWING, PEER.OWING_SINCE, time);
     if (owing === 1) Atomics.compareExchange(this.#words, this.#base + PEER.OWING, 1, 2);
     return false;
   }
@@ -158,15 +159,15 @@ export class AnswerWords {
   }
 
   /** The order matters: who disarms looks at the words once more afterwards. */
-  #set(word: number, sinceFloat: number, nowMs: number): boolean {
-    this.#floats[(this.#base + sinceFloat) / 2] = nowMs;
+  #set(word: number, sinceFloat: number, time: PresentTime): boolean {
+    this.#floats[(this.#base + sinceFloat) / 2] = time.nowMs;
     Atomics.store(this.#words, this.#base + word, 1);
     return Atomics.load(this.#words, this.#base + PEER.ARMED) === 0;
   }
 
   #clear(word: number): void {
     // Read first: a line that nobody writes stays in every worker's cache.
-    if (Atomics.load(this.#words, this.#base + word) !== 0) {
+    if (this.#words[this.#base + word] !== 0) {
       Atomics.store(this.#words, this.#base + word, 0);
     }
   }
@@ -192,7 +193,7 @@ export class SharedAnswers implements Answers {
   }
 
   dataSent(): void {
-    if (this.#words.dataSent(this.#context.time.nowMs)) this.rearm();
+    if (this.#words.dataSent(this.#context.time)) this.rearm();
   }
 
   received(): void {
@@ -200,7 +201,7 @@ export class SharedAnswers implements Answers {
   }
 
   dataReceived(): void {
-    if (this.#words.dataReceived(this.#context.time.nowMs)) this.rearm();
+    if (this.#words.dataReceived(this.#context.time)) this.rearm();
   }
 
   takeSilence(): boolean {
@@ -219,7 +220,7 @@ export class SharedAnswers implements Answers {
   }
 
   repay(): void {
-    if (this.#owesAnother) this.#words.dataReceived(this.#context.time.nowMs);
+    if (this.#owesAnother) this.#words.dataReceived(this.#context.time);
     this.#owesAnother = false;
   }
 

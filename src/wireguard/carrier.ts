@@ -80,10 +80,10 @@ export class Carrier implements Carrying {
     const { bytes } = buffer;
     for (let at = offset + length; at < offset + padded; at++) bytes[at] = 0;
     const sealedLength = session.seal(buffer, offset, padded);
-    const { nowMs } = this.#time;
-    peer.note(nowMs);
+    const time = this.#time;
+    peer.note(time);
     peer.answers.sent();
-    if (peer.answers.dataSent(nowMs)) this.#board.say(peer.slot, NEWS.LOOK);
+    if (peer.answers.dataSent(time)) this.#board.say(peer.slot, NEWS.LOOK);
     if (session.wantsRenewal()) this.#ask(held, NEWS.RENEW);
     return sealedLength;
   }
@@ -120,10 +120,10 @@ export class Carrier implements Carrying {
     endpointOffset: number,
   ): void {
     const { peer, session } = held;
-    const { nowMs } = this.#time;
-    peer.note(nowMs);
+    const time = this.#time;
+    peer.note(time);
     peer.answers.received();
-    if (!isKeepalive && peer.answers.dataReceived(nowMs)) this.#board.say(peer.slot, NEWS.LOOK);
+    if (!isKeepalive && peer.answers.dataReceived(time)) this.#board.say(peer.slot, NEWS.LOOK);
     if (!sameEndpoint(peer.endpoint, endpoints, endpointOffset)) {
       this.#onOtherEndpoint(peer, endpoints, endpointOffset);
     }
@@ -158,7 +158,7 @@ export class Carrier implements Carrying {
 
   /** The session that seals for a peer; null = none that we know of, or no endpoint. */
   #sendingOf(peer: CarrierPeer): HeldSession | null {
-    if (this.#board.version(peer.slot) !== peer.version && !this.#refresh(peer)) return null;
+    if (!peer.isUpToDate && !this.#refresh(peer)) return null;
     return peer.endpoint[ENDPOINT.FAMILY] === 0 ? null : peer.sending;
   }
 
@@ -305,11 +305,20 @@ class CarrierPeer implements CarriedPeer {
   movedVersion = NO_VERSION;
   readonly #floats: Float64Array;
   readonly #first: number;
+  readonly #words: Int32Array;
+  readonly #versionWord: number;
 
   constructor(board: CarrierBoard, readonly slot: number, readonly generation: number) {
     this.answers = board.answers(slot);
     this.#floats = board.views.floats;
     this.#first = board.numbers(slot);
+    this.#words = board.views.words;
+    this.#versionWord = board.views.peer(slot) + PEER.VERSION;
+  }
+
+  /** Whether the board said the same a moment ago. */
+  get isUpToDate(): boolean {
+    return this.#words[this.#versionWord] === this.version;
   }
 
   addTx(datagrams: number, bytes: number): void {
@@ -323,8 +332,8 @@ class CarrierPeer implements CarriedPeer {
   }
 
   /** Something was sent or received. */
-  note(nowMs: number): void {
-    this.#floats[this.#first + NUMBER.LAST_MS] = nowMs;
+  note(time: PresentTime): void {
+    this.#floats[this.#first + NUMBER.LAST_MS] = time.nowMs;
   }
 }
 

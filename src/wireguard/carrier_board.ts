@@ -89,7 +89,7 @@ export class CarrierBoard {
       birthMs: floats[(base + SESSION.BIRTH) / 2],
       keys,
     };
-    if (serial !== 0 && !held.hasEnded) return found;
+    if (serial !== 0 && Atomics.load(words, base + SESSION.STATE) === serial) return found;
     keys.wipe();
     held.end();
     return null;
@@ -182,9 +182,9 @@ export class HeldPlace implements SessionPlace {
     this.shared = new SharedSession(views.words, this.#base);
   }
 
-  /** Whether the protocol's worker has ended the session. */
+  /** Whether the protocol's worker has ended the session, as of a moment ago. */
   get hasEnded(): boolean {
-    return Atomics.load(this.#words, this.#base + SESSION.STATE) !== this.serial;
+    return this.#words[this.#base + SESSION.STATE] !== this.serial;
   }
 
   /** It is there for all already. */
