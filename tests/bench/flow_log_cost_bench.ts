@@ -1,17 +1,19 @@
 /**
- * What does the flow log cost the data plane: how much slower is a tunnel that sends windows of 5 s to a collector on the
- * same machine than one that writes nothing down? Budget: 2 %.
+ * What does the flow log cost the data plane: how much slower is a tunnel that sends windows of 5 s to a collector on
+ * the same machine than one that writes nothing down? Budget: 2 %.
  *
  *     deno run -A tests/bench/flow_log_cost_bench.ts [--quick] [--rounds N] [--seconds N] [--measure tcp|udp64]…
  *
- * Mix: one TCP stream, and IPv4 packets of 64 bytes as fast as iperf3 can send them. Three tunnels of ours on Deno stand
- * at once, an idle one costs nothing: `on` logs at its sending end, `off` and `off again` do not; the last two differ by
- * noise alone, and tell how much of it there is. They are measured in turn, in an order that is flipped each round; the
- * cost of a round is 1 - on / off. Beside the rate stands what a packet costs the sending node in CPU time, packets
- * being those of both directions as a wire would carry them, which the kernel counts: the thread that carries packets
- * alone and all threads together. Where others use the machine, rates say little, and CPU time still says something.
- * Each sample is as long as a window, so that one is taken, encoded, spooled and uploaded in it. Needs root, wg,
- * ip, tc, ping and iperf3.
+ * Mix: one TCP stream, and IPv4 packets of 64 bytes as fast as iperf3 can send them. Three tunnels of ours on Deno
+ * stand at once, an idle one costs nothing: `on` logs at its sending end, `off` and `off again` do not; the last two
+ * differ by noise alone, and tell how much of it there is. They are measured in turn, in an order that is flipped
+ * each round, `on` between the two others and compared with their mean, so that what changes evenly during a round
+ * cancels out. All three count flows, as every node does: what counting itself costs, tun_forward_bench.ts says
+ * (`uncounted`). Beside the rate stands what a packet costs the sending node in CPU time, packets being those of both
+ * directions as a wire would carry them, which the kernel counts: the thread that carries packets alone and all
+ * threads together. Where others use the machine, rates say little, and CPU time still says something. Each sample is
+ * as long as a window, so that one is taken, encoded, spooled and uploaded in it. Needs root, wg, ip, tc, ping and
+ * iperf3.
  *
  * Out: a table of medians with p10 and p90 of the samples and of the rounds' costs, how much was uploaded, and all
  * samples as JSON.
@@ -122,12 +124,12 @@ async function measure(
   return { samples, uploads };
 }
 
-/** What is compared, and how much more of it, in %, a contender costs than `off`. */
+/** What is compared, and how much more of it, in %, a contender costs than what it is compared with. */
 const COLUMNS = [
   {
     unit: ({ unit }: Measure) => unit as string,
     value: ({ rate }: Sample) => rate,
-    cost: (value: number, off: number) => 100 * (1 - value / off),
+    cost: (value: number, base: number) => 100 * (1 - value / base),
   },
   {
     unit: () => "us a packet, carrying thread",
@@ -137,8 +139,14 @@ const COLUMNS = [
   { unit: () => "us a packet, all threads", value: ({ allUs }: Sample) => allUs, cost: moreThan },
 ] as const;
 
-function moreThan(value: number, off: number): number {
-  return 100 * (value / off - 1);
+function moreThan(value: number, base: number): number {
+  return 100 * (value / base - 1);
+}
+
+/** What a contender is compared with in one round: `on` with the mean of both others. */
+function baseOf(contender: Contender, round: Round, value: (sample: Sample) => number): number {
+  const off = value(round.off);
+  return contender === "on" ? (off + value(round["off again"])) / 2 : off;
 }
 
 function table(samples: ReadonlyMap<MeasureName, readonly Round[]>): string {
@@ -151,7 +159,9 @@ function table(samples: ReadonlyMap<MeasureName, readonly Round[]>): string {
     for (const { unit, value, cost } of COLUMNS) {
       for (const contender of CONTENDERS) {
         const values = rounds.map((round) => value(round[contender]));
-        const costs = rounds.map((round) => cost(value(round[contender]), value(round.off)));
+        const costs = rounds.map((round) =>
+          cost(value(round[contender]), baseOf(contender, round, value))
+        );
         const costCells = contender === "off" ? " | " : spanCells(summarize(costs), 1);
         const cells = [
           what.name,

@@ -3,9 +3,9 @@
  *
  *     deno task bench [--quick] [WORD]…
  *
- * With words only those whose command holds one of them, e.g. `deno task bench tunnel` or `offload_bench.ts`. Budgets and
- * questions, and how to repeat one figure, stand in the files themselves. All take about 25 minutes, with --quick 4. Those
- * of tunnels need root, Debian's wireguard-go and gcc.
+ * With words only those whose command holds one of them, e.g. `deno task bench tunnel` or `offload_bench.ts`. Budgets
+ * and questions, and how to repeat one figure, stand in the files themselves. All take about 25 minutes, with --quick
+ * 4. Those of tunnels need root, Debian's wireguard-go and gcc.
  */
 import { spawnSync } from "node:child_process";
 import process from "node:process";

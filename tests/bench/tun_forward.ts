@@ -1,13 +1,15 @@
 /**
  * Forwards between two TUN devices and counts flows, with the data plane's own parts and without a tunnel: what of a
- * machine's speed is left when TypeScript does the work. tun_forward.c is the same in C; tun_forward_bench.ts compares.
+ * machine's speed is left when TypeScript does the work. tun_forward.c is the same in C; tun_forward_bench.ts
+ * compares.
  *
- *     deno run -A tests/bench/tun_forward.ts NAME_A NAME_B
- *     bun run --no-install tests/bench/tun_forward.ts NAME_A NAME_B
+ *     deno run -A tests/bench/tun_forward.ts NAME_A NAME_B [uncounted]
+ *     bun run --no-install tests/bench/tun_forward.ts NAME_A NAME_B [uncounted]
  *
  * In: packets and super-packets of both devices. Out: each on the other device, with the virtio header it came with;
  * "ready" on standard output when both devices stand; when standard input can be read or is closed, one line of JSON
- * (ForwardReport), and the end. Packets from A count as sent, those from B as received.
+ * (ForwardReport), and the end. Packets from A count as sent, those from B as received. `uncounted` leaves out
+ * decoding and counting: what those cost is the difference.
  */
 import process from "node:process";
 import { ERRNO, SystemCallError } from "../../src/errors.ts";
@@ -64,7 +66,7 @@ class Forward {
   readonly #from: TunPort;
   readonly #to: TunPort;
   readonly #buffer: NativeBuffer;
-  readonly #count: FlowWriter["countTx"];
+  readonly #count: FlowWriter["countTx"] | null;
   readonly #key = new Uint32Array(KEY_WORDS);
   readonly #info = new Uint32Array(INFO_WORDS);
   readonly #partOffset = new Uint32Array(1);
@@ -76,8 +78,13 @@ class Forward {
   #undecodable = 0;
   #writeFailed = 0;
 
-  /** @param count One of FlowWriter's two, bound. */
-  constructor(from: TunPort, to: TunPort, buffer: NativeBuffer, count: FlowWriter["countTx"]) {
+  /** @param count One of FlowWriter's two, bound; null = nothing is decoded or counted. */
+  constructor(
+    from: TunPort,
+    to: TunPort,
+    buffer: NativeBuffer,
+    count: FlowWriter["countTx"] | null,
+  ) {
     this.#from = from;
     this.#to = to;
     this.#buffer = buffer;
@@ -94,12 +101,12 @@ class Forward {
       bytes += length;
       this.#reads++;
       this.#readBytes += length;
-      this.#countPacket(length);
+      if (this.#count !== null) this.#countPacket(this.#count, length);
       this.#write(length);
     }
   }
 
-  #countPacket(length: number): void {
+  #countPacket(count: FlowWriter["countTx"], length: number): void {
     const key = this.#key;
     const info = this.#info;
     if (decode(this.#buffer.view, 0, length, key, info) !== DECODE.OK) {
@@ -117,7 +124,7 @@ class Forward {
     }
     this.#packets += packets;
     this.#bytes += bytes;
-    this.#count(key, packets, bytes, info[INFO.DETAIL]);
+    count(key, packets, bytes, info[INFO.DETAIL]);
   }
 
   /** IP and transport header of the packet just decoded; 0 iff it is no super-packet or they cannot be read. */
@@ -167,25 +174,19 @@ function flowSums(memory: SharedArrayBuffer): Omit<ForwardReport, "a" | "b"> {
   return { flows, flowPackets, flowBytes };
 }
 
-function forward(nameA: string, nameB: string): ForwardReport {
+function forward(nameA: string, nameB: string, counted: boolean): ForwardReport {
   const a = openTun({ name: nameA, offloads: true });
   const b = openTun({ name: nameB, offloads: true });
   const secret = crypto.getRandomValues(new Uint32Array(HASH_SECRET_WORDS));
   const memory = createBanks(FLOWS_MAX_DEFAULT, secret);
   const writer = new FlowWriter(memory);
   const buffer = allocateNative(TUN_READ_BYTES + 1);
-  const sent = new Forward(
-    a,
-    b,
-    buffer,
-    (key, packets, bytes, detail) => writer.countTx(key, packets, bytes, detail),
-  );
-  const received = new Forward(
-    b,
-    a,
-    buffer,
-    (key, packets, bytes, detail) => writer.countRx(key, packets, bytes, detail),
-  );
+  const countTx: FlowWriter["countTx"] = (key, packets, bytes, detail) =>
+    writer.countTx(key, packets, bytes, detail);
+  const countRx: FlowWriter["countRx"] = (key, packets, bytes, detail) =>
+    writer.countRx(key, packets, bytes, detail);
+  const sent = new Forward(a, b, buffer, counted ? countTx : null);
+  const received = new Forward(b, a, buffer, counted ? countRx : null);
   const poll = openPoll(a, STDIN);
   // The place of a UDP socket is as good for any descriptor.
   poll.watch(b as unknown as UdpPort, null);
@@ -201,10 +202,10 @@ function forward(nameA: string, nameB: string): ForwardReport {
   return { a: sent.counts(), b: received.counts(), ...flowSums(memory) };
 }
 
-const [nameA, nameB] = process.argv.slice(2);
+const [nameA, nameB, way] = process.argv.slice(2);
 if (nameA === undefined || nameB === undefined) {
-  console.error("Usage: tun_forward.ts NAME_A NAME_B");
+  console.error("Usage: tun_forward.ts NAME_A NAME_B [uncounted]");
   process.exitCode = 2;
 } else {
-  console.log(JSON.stringify(forward(nameA, nameB)));
+  console.log(JSON.stringify(forward(nameA, nameB, way !== "uncounted")));
 }

@@ -15,7 +15,7 @@ export type Load = Omit<IperfOptions, "seconds" | "reverse">;
 /** IPv4 and UDP headers. */
 export const HEADER_BYTES = 28;
 
-/** What a run cost, by packets that went through an end in either direction, in us of all its threads; null = no tunnel. */
+/** CPU time a packet of all threads of each end, both directions counted, in us; null = no tunnel. */
 export interface Costs {
   readonly sendingUs: number | null;
   readonly receivingUs: number | null;
@@ -33,8 +33,8 @@ function packetsRead({ namespace, device }: End): number {
 }
 
 /**
- * Has `run` done and says what it cost both ends. Packets are counted by the kernel, so that one count is as good for all
- * contenders. Of a datagram that is lost, the sending end has work and the receiving end has none.
+ * Has `run` done and says what it cost both ends. Packets are counted by the kernel, so that one count is as good for
+ * all contenders. Of a datagram that is lost, the sending end has work and the receiving end has none.
  * @param delivered Packets that came to the receiving end, null = all; super-packets must not be lost.
  */
 export async function withCosts<Result>(

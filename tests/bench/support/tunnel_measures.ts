@@ -42,7 +42,7 @@ export interface TunnelMeasure {
 }
 
 const GIGABIT = 1e9;
-const MEBIBYTE = 1024 * 1024;
+const MEGABYTE = 1e6;
 /** Datagrams of the measures of UDP. */
 const DATAGRAM_BYTES = 1_300;
 
@@ -176,8 +176,8 @@ const busyPing: TunnelMeasure = {
 };
 
 const MEMORY = (["sending", "receiving"] as const).map((end) => ({
-  now: { name: `RSS, ${end} end, after load`, unit: "MiB", digits: 0 },
-  peak: { name: `RSS, ${end} end, peak`, unit: "MiB", digits: 0 },
+  now: { name: `RSS, ${end} end, after load`, unit: "MB", digits: 0 },
+  peak: { name: `RSS, ${end} end, peak`, unit: "MB", digits: 0 },
 }));
 
 /** Resident memory of both ends; what it says depends on the load that came before. */
@@ -187,8 +187,8 @@ const memory: TunnelMeasure = {
     for (const [index, { pid }] of [left, right].entries()) {
       if (pid === null) continue;
       const { now, peak } = memoryOf(pid);
-      add(MEMORY[index]!.now, now / MEBIBYTE);
-      add(MEMORY[index]!.peak, peak / MEBIBYTE);
+      add(MEMORY[index]!.now, now / MEGABYTE);
+      add(MEMORY[index]!.peak, peak / MEGABYTE);
     }
     return Promise.resolve();
   },

@@ -46,9 +46,13 @@ test("searchLossless() forgives one run that lost, not two", async () => {
   assert.equal(await searchLossless(search, failing(4)), 0);
 });
 
-test("remaining() compares the last point with the best", () => {
-  const curve = (...delivered: number[]) =>
-    delivered.map((value, index) => ({ part: index, asked: 1, sent: 1, delivered: value }));
-  assert.equal(remaining(curve(1, 10, 5)), 0.5);
-  assert.equal(remaining(curve(1, 5, 10)), 1);
+test("remaining() compares one point with the best of all", () => {
+  const curve = ([[0.5, 1], [1, 10], [3, 5], [null, 2]] as const).map(([part, delivered]) => ({
+    ...{ part, delivered },
+    ...{ asked: 1, sent: 1 },
+  }));
+  assert.equal(remaining(curve, 1), 1);
+  assert.equal(remaining(curve, 3), 0.5);
+  assert.equal(remaining(curve, null), 0.2);
+  assert.throws(() => remaining(curve, 2), RangeError);
 });
