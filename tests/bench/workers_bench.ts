@@ -8,7 +8,7 @@
  * is flipped each round. `--against` adds one worker of another checkout of this repository. Needs root and iperf3.
  *
  * Out: medians with p10 and p90 of throughput and of CPU time of both nodes per packet that arrived, each with the median of the
- * rounds' ratios to one worker.
+ * rounds' ratios to one worker; memory of both ends.
  */
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
@@ -20,7 +20,7 @@ import {
   startIperfServer,
   waitForPing,
 } from "../system/support/traffic.ts";
-import { cpuTimeNs } from "../system/support/usage.ts";
+import { cpuTimeNs, residentBytes } from "../system/support/usage.ts";
 
 /** TCP payload of a packet: MTU less IPv4 and TCP headers with timestamps. */
 const SEGMENT_BYTES = 1_420 - 20 - 32;
@@ -88,6 +88,12 @@ await withLab(async (lab) => {
         samples.set(key, [...samples.get(key) ?? [], taken]);
       }
     }
+  }
+  for (const { name, pair } of contenders) {
+    const megabytes = [pair.left, pair.right].map(({ process: { pid } }) =>
+      Math.round(residentBytes(pid) / 1e6)
+    );
+    console.log(`memory resident of ${name}: ${megabytes.join(" and ")} MB`);
   }
 });
 
