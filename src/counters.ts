@@ -22,7 +22,7 @@ export interface CounterInfo {
  * Every counter by name, in the order of their indices. The order is the layout in shared memory.
  *
  * Conservation: tunRead = flow rows' tx + all `drop` counters of direction out + packets waiting for a session;
- * flow rows' rx = tunWritten + tunWriteFailed.
+ * flow rows' rx = tunWritten + tunWriteFailed. With several workers both hold for the sums over all of them.
  *
  * Packets are what a wire would carry. The kernel counts a super-packet as one packet, with one header, so its own
  * counters of the interface read: tx = tunRead - tunReadSplit, rx = tunWritten - tunWrittenJoined.
@@ -56,6 +56,11 @@ export const COUNTER_INFO = {
     kind: "drop",
     meaning: "waited for a session that never came, or the peer was removed",
   },
+  outRelayFull: {
+    side: "tun",
+    kind: "drop",
+    meaning: "further workers had more packets without a session than the first could take",
+  },
   outTooBig: { side: "tun", kind: "drop", meaning: "longer than the packet buffer" },
 
   sendTooBig: { side: "udp", kind: "drop", meaning: "datagram too big for the path (EMSGSIZE)" },
@@ -86,6 +91,11 @@ export const COUNTER_INFO = {
   inExpiredSession: { side: "udp", kind: "drop", meaning: "data for a session past its end" },
   inAuthentication: { side: "udp", kind: "drop", meaning: "data that does not decrypt" },
   inReplay: { side: "udp", kind: "drop", meaning: "data received before, or too old to tell" },
+  inRelayFull: {
+    side: "udp",
+    kind: "drop",
+    meaning: "further workers had more handshakes and unknown data than the first could take",
+  },
   inUndecodable: {
     side: "udp",
     kind: "drop",
@@ -153,6 +163,16 @@ export class Counters {
       CounterValue
     >;
   }
+}
+
+/** Adds up the counters of several workers, by name. */
+export function sumCounters(all: readonly Counters[]): Record<CounterName, CounterValue> {
+  return Object.fromEntries(COUNTER_NAMES.map((name) => {
+    const values = all.map((counters) => counters.value(name));
+    const packets = values.reduce((sum, value) => sum + value.packets, 0);
+    const bytes = values.reduce((sum, value) => sum + value.bytes, 0);
+    return [name, { packets, bytes }];
+  })) as Record<CounterName, CounterValue>;
 }
 
 // ---- What the flow log reports ------------------------------------------------------------------------------------

@@ -77,6 +77,18 @@ export const HANDSHAKES_CALM_PER_SECOND = 100;
 export const LIMITER_SLOTS = 8_192;
 /** Places that one source may take in the limiter's table before it is refused. */
 export const LIMITER_PROBES = 8;
+/**
+ * Counters that a worker takes at once, and how many blocks behind the newest it may still use: what it seals is at
+ * most (32 + 1) * 64 behind what others seal, a quarter of the 8,128 that peers allow (wireguard-go replay.go).
+ */
+export const NONCE_BLOCK = 64;
+export const NONCE_BLOCKS_BEHIND_MAX = 32;
+/** Sessions that several workers may carry: three for each of 2,730 peers. Memory of 10 MB at most. */
+export const SHARED_SESSIONS_MAX = 8_192;
+/** Data-plane workers. */
+export const WORKERS_MAX = 16;
+/** Bytes of each of a carrier's two rings to the protocol's worker: a few large datagrams, or a thousand packets. */
+export const RELAY_BYTES = 512 * 1024;
 /** UDP socket buffers asked for, as wireguard-go does. */
 export const SOCKET_BUFFER_BYTES = 7 * 1024 * 1024;
 

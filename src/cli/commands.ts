@@ -3,7 +3,7 @@
  *
  * Parsing (args.ts), help (help.ts) and dispatch (main.ts) all go by it.
  */
-import { OFFLOAD_CHOICES } from "../node/mod.ts";
+import { OFFLOAD_CHOICES, WORKERS_FORM } from "../node/mod.ts";
 
 /** One option. */
 export interface OptionSpec {
@@ -49,6 +49,11 @@ export const COMMANDS = {
         type: "string",
         placeholder: "LEVEL",
         help: `Moves many packets as one: ${OFFLOAD_CHOICES.join(", ")}; default: as CONF says`,
+      },
+      workers: {
+        type: "string",
+        placeholder: "N",
+        help: `Threads that move packets: ${WORKERS_FORM}; default: as CONF says`,
       },
       help,
     },

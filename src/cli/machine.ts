@@ -1,13 +1,14 @@
 /** The real machine as a node's platform: descriptors, network, clock, and the data-plane thread. */
 import process from "node:process";
 import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { type Answer, type NodePlatform, systemResolver, type WorkerThread } from "../node/mod.ts";
 import {
   openClock,
   openNetwork,
   openTimers,
-  openTun,
-  openUdpPair,
+  openTunQueues,
+  openUdpPairs,
   openWake,
   openZstd,
   runtimeName,
@@ -31,8 +32,9 @@ export function openMachine(io: CommandIo): NodePlatform {
     network: openNetwork(),
     resolver: systemResolver,
     ...(cryptoName !== undefined && { cryptoName }),
-    openTun: (name, offloads) => openTun({ name, offloads }),
-    openSockets: openUdpPair,
+    cores: availableParallelism(),
+    openTun: openTunQueues,
+    openSockets: openUdpPairs,
     openWake,
     openZstd,
     startWorker,
@@ -44,7 +46,7 @@ export function openMachine(io: CommandIo): NodePlatform {
   };
 }
 
-/** Starts the data-plane thread. */
+/** Starts a data-plane thread. */
 function startWorker(): WorkerThread {
   const worker = new Worker(new URL("./data_plane_worker.ts", import.meta.url), { type: "module" });
   return {

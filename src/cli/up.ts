@@ -8,7 +8,10 @@ import {
   OFFLOAD_CHOICES,
   type OffloadChoice,
   parseNodeConfig,
+  parseWorkers,
   readConfigFile,
+  WORKERS_FORM,
+  type WorkersChoice,
 } from "../node/mod.ts";
 import { requirePermissions } from "../platform/mod.ts";
 import { runCommand, UsageError } from "./args.ts";
@@ -25,14 +28,14 @@ const END_SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** See file header. */
 export function run(args: readonly string[], io: CommandIo): Promise<number> {
   return runCommand(COMMANDS.up, args, io, async ({ positionals, values }) => {
-    const offloads = readOffloads(values.offloads);
+    const overrides = { ...readOffloads(values.offloads), ...readWorkers(values.workers) };
     requirePermissions(NODE_NEEDS);
     const say = (message: string): void => io.stderr(`tunlog: ${message}\n`);
     const read = (): NodeConfig => {
       const file = readConfigFile(positionals[0]!);
       if (file.warning !== null) say(file.warning);
       const config = parseNodeConfig(file.text, file.path, values.collect);
-      return offloads === undefined ? config : { ...config, offloads };
+      return { ...config, ...overrides };
     };
     const config = read();
     const node = new Node(config, openMachine(io), {
@@ -48,15 +51,25 @@ export function run(args: readonly string[], io: CommandIo): Promise<number> {
 }
 
 /** Reads the level that overrides the file's. @throws {UsageError} If there is no such level. */
-function readOffloads(text: string | undefined): OffloadChoice | undefined {
-  if (text === undefined) return undefined;
+function readOffloads(text: string | undefined): { offloads?: OffloadChoice } {
+  if (text === undefined) return {};
   const choice = OFFLOAD_CHOICES.find((each) => each === text);
   if (choice === undefined) {
     throw new UsageError(
       `Option "--offloads" is "${text}": must be ${OFFLOAD_CHOICES.join(", ")}`,
     );
   }
-  return choice;
+  return { offloads: choice };
+}
+
+/** Reads the number of workers that overrides the file's. @throws {UsageError} If it is none. */
+function readWorkers(text: string | undefined): { workers?: WorkersChoice } {
+  if (text === undefined) return {};
+  const workers = parseWorkers(text);
+  if (workers === undefined) {
+    throw new UsageError(`Option "--workers" is "${text}": must be ${WORKERS_FORM}`);
+  }
+  return { workers };
 }
 
 /** Starts the collector, where one is wanted: before the node, which is to find it. */

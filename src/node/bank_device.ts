@@ -1,12 +1,13 @@
 /**
  * Flow banks as a device of the network logger.
  *
- * In: readers of one or more data-plane threads' banks. Out: rows at each extraction. Guarantees: each count is handed over
- * once; a thread that has ended, or died, does not keep what it counted.
+ * In: readers of one or more data-plane threads' banks. Out: rows at each extraction, one per key whichever threads
+ * counted it. Guarantees: each count is handed over once; a thread that has ended, or died, does not keep what it counted.
  */
 import type { FlowReader } from "../flow/mod.ts";
 import type { Device, DeviceTotals, StatisticsRow } from "../netlog/mod.ts";
 import type { TimerPort } from "../ports.ts";
+import { RowMerge } from "./row_merge.ts";
 
 /** How often a pending hand-over is looked at: the data plane answers within one batch. */
 const HAND_OVER_POLL_MS = 1;
@@ -16,6 +17,8 @@ export interface BankDeviceParts {
   /** One per thread. */
   readonly readers: readonly FlowReader[];
   readonly timers: TimerPort;
+  /** HASH_SECRET_WORDS random words. */
+  readonly hashSecret: Uint32Array;
   /** Makes the data plane look at the hand-over at once. */
   readonly wake: () => void;
 }
@@ -23,11 +26,13 @@ export interface BankDeviceParts {
 /** See file header. */
 export class BankDevice implements Device {
   readonly #parts: BankDeviceParts;
+  readonly #merge: RowMerge;
   #listener: (() => void) | null = null;
   #writersEnded = false;
 
   constructor(parts: BankDeviceParts) {
     this.#parts = parts;
+    this.#merge = new RowMerge(parts.hashSecret);
   }
 
   /** The data plane counted into an empty bank. */
@@ -58,10 +63,17 @@ export class BankDevice implements Device {
           this.#parts.timers.schedule(HAND_OVER_POLL_MS, resolve)
         );}
     }
+    const [only] = readers;
+    if (readers.length === 1) {
+      only!.forEachRow(visit);
+      only!.clear();
+      return;
+    }
     for (const reader of readers) {
-      reader.forEachRow(visit);
+      reader.forEachRow((row) => this.#merge.add(row));
       reader.clear();
     }
+    this.#merge.take(visit);
   }
 
   statisticsTotals(): DeviceTotals {

@@ -28,6 +28,7 @@ import {
 import { parseSections, Problems, Section } from "./config_parser.ts";
 import type { ConfigEndpoint } from "./config_values.ts";
 import { keyToBase64 } from "./key_text.ts";
+import type { WorkersChoice } from "./worker_count.ts";
 
 /** When a hook runs; see wg-quick(8). */
 export type HookMoment = "preUp" | "postUp" | "preDown" | "postDown";
@@ -81,6 +82,8 @@ export interface NodeConfig {
   /** Collector in the node's process; null = none. */
   readonly collector: EmbeddedCollectorConfig | null;
   readonly offloads: OffloadChoice;
+  /** Threads that move packets. */
+  readonly workers: WorkersChoice;
   /** A time that is absent keeps the protocol's value. */
   readonly timing: Partial<Timing>;
   /** Sentences, with path and line, for what was taken but deserves a look. */
@@ -147,6 +150,7 @@ export function parseNodeConfig(text: string, path: string, collects = false): N
     flowLog: readFlowLog(find(SECTIONS.flowLog), interfaceName, problems, ownUrl),
     collector,
     offloads: find(SECTIONS.dataPlane).one(DATA_PLANE_KEYS.offloads) ?? "auto",
+    workers: find(SECTIONS.dataPlane).one(DATA_PLANE_KEYS.workers) ?? "auto",
     timing: readTiming(find(SECTIONS.timers), problems),
     warnings: problems.warnings,
   };

@@ -10,6 +10,7 @@ import {
   MTU_BYTES_MIN,
   SPOOL_BYTES_MAX,
   SPOOL_BYTES_MIN,
+  WORKERS_MAX,
 } from "../limits.ts";
 import { EXIT_MODES } from "../netlog/mod.ts";
 import {
@@ -36,6 +37,7 @@ import {
   type Warn,
 } from "./config_values.ts";
 import { isZeroKey, keyFromBase64 } from "./key_text.ts";
+import type { WorkersChoice } from "./worker_count.ts";
 import {
   DAYS_FORM,
   DIRECTORY_FORM,
@@ -145,7 +147,7 @@ export const PEER_KEYS = {
 /** Keys of `[FlowLog]`, tunlog's own. */
 export const FLOW_LOG_KEYS = {
   period: key({ name: "Period", kind: "single", form: "seconds 1..60, whole", parse: parsePeriodMs, help: "Length of a window; default 5" }),
-  flowsMax: key({ name: "FlowsMax", kind: "single", form: FLOWS_FORM, parse: parseFlowsMax, help: "Connections kept apart in one window; default 65536" }),
+  flowsMax: key({ name: "FlowsMax", kind: "single", form: FLOWS_FORM, parse: parseFlowsMax, help: "Connections kept apart in one window by each worker; default 65536" }),
   output: key({ name: "Output", kind: "single", form: "stdout, none, or a path that holds a slash", parse: parseOutput, keepsSpaces: true, help: "Where messages are written as JSON lines; default stdout, or none beside a Collector" }),
   exitMode: key({ name: "ExitMode", kind: "single", form: EXIT_MODES.join(", "), parse: parseWord(EXIT_MODES), help: "What is written of traffic to the internet: zero sums only, node overlay addresses, prefix /24 and /48, keyed pseudonyms, full; default zero" }),
   overlayRanges: key({ name: "OverlayRanges", kind: "spaced list", form: OVERLAY_FORM, parse: parseOverlayRange, help: "Addresses of nodes rather than of networks behind them; default: the networks of Address and Tailscale's ranges" }),
@@ -184,10 +186,19 @@ export const TIMER_KEYS = {
 /** Which offloads a node may use: all that work, none, or those of one side alone. */
 export const OFFLOAD_CHOICES = ["auto", "none", "tun", "udp"] as const;
 
+/** Form of a number of workers. */
+export const WORKERS_FORM = `auto or a whole number 1..${WORKERS_MAX}`;
+
+/** Reads a number of data-plane workers. */
+export function parseWorkers(value: string): WorkersChoice | undefined {
+  return value.toLowerCase() === "auto" ? "auto" : parseDecimal(value, 1, WORKERS_MAX);
+}
+
 // deno-fmt-ignore
 /** Keys of `[DataPlane]`, tunlog's own. */
 export const DATA_PLANE_KEYS = {
   offloads: key({ name: "Offloads", kind: "single", form: OFFLOAD_CHOICES.join(", "), parse: parseWord(OFFLOAD_CHOICES), help: "Whether many packets are moved as one: auto wherever the kernel can, none, tun or udp on that side alone; default auto" }),
+  workers: key({ name: "Workers", kind: "single", form: WORKERS_FORM, parse: parseWorkers, help: "Threads that move packets; auto: one, or two from four cores on; default auto" }),
 };
 
 /** One kind of section. */

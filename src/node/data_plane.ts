@@ -22,11 +22,13 @@ import {
 } from "../ports.ts";
 import { FragmentCache } from "../packet/mod.ts";
 import type { FlowWriter } from "../flow/mod.ts";
-import type { Peer, WireGuard, WireGuardEvents } from "../wireguard/mod.ts";
+import type { Carrying, Peer, WireGuardEvents } from "../wireguard/mod.ts";
 import { BatchTime, type DirectionParts } from "./direction.ts";
 import { Incoming } from "./incoming.ts";
+import type { OffloadState } from "./offload_state.ts";
 import { Outgoing } from "./outgoing.ts";
 import { PhysicalRows } from "./physical.ts";
+import type { RelayIn, RelayOut } from "./relay.ts";
 
 /** What the data plane is made of; see cli/data_plane_worker.ts for the real thing. */
 export interface DataPlaneParts {
@@ -43,6 +45,17 @@ export interface DataPlaneParts {
   readonly hashSecret: Uint32Array;
   /** Longest packet that may wait for a session. */
   readonly stagedBytesMax: number;
+  /** Takes what is another worker's; absent or null: nothing is. */
+  readonly relay?: RelayOut | null;
+  /** What further workers leave to this one; absent or null: there are none. */
+  readonly carriers?: CarrierNews | null;
+}
+
+/** How the protocol's worker hears of what carriers do. */
+export interface CarrierNews {
+  readonly relays: RelayIn;
+  /** Has the protocol hear what they say of peers. */
+  readonly hear: () => void;
 }
 
 /** See file header. `start` binds it to a WireGuard, `run` works until woken for control. */
@@ -56,7 +69,8 @@ export class DataPlane implements WireGuardEvents {
   readonly #time = new BatchTime();
   readonly #outgoing: Outgoing;
   readonly #incoming: Incoming;
-  #wireguard!: WireGuard;
+  #carrying!: Carrying;
+  readonly #carriers: CarrierNews | null;
   #udp4: UdpPort | null = null;
   #udp6: UdpPort | null = null;
 
@@ -68,20 +82,22 @@ export class DataPlane implements WireGuardEvents {
     this.#clock = parts.clock;
     this.#virtual = virtual;
     this.#physical = parts.physical;
+    this.#carriers = parts.carriers ?? null;
     const shared: DirectionParts = {
       ...{ tun, allocate, counters, virtual, time: this.#time },
       physicalRows: new PhysicalRows(parts.physical),
       fragments: new FragmentCache(parts.hashSecret),
+      relay: parts.relay ?? null,
     };
     this.#outgoing = new Outgoing({ ...shared, poll, stagedBytesMax });
     this.#incoming = new Incoming(shared);
   }
 
   /** Binds the protocol, whose events this object receives. Called once, before all else. */
-  start(wireguard: WireGuard): void {
-    this.#wireguard = wireguard;
-    this.#outgoing.start(wireguard);
-    this.#incoming.start(wireguard);
+  start(carrying: Carrying): void {
+    this.#carrying = carrying;
+    this.#outgoing.start(carrying);
+    this.#incoming.start(carrying);
     this.readClock();
   }
 
@@ -93,30 +109,23 @@ export class DataPlane implements WireGuardEvents {
     this.#poll.watch(udp4, udp6);
   }
 
-  /** Packets that wait for a session. */
+  /** Packets that wait for a session, or for this worker to look at them. */
   get waitingPackets(): number {
-    return this.#outgoing.waitingPackets;
+    return this.#outgoing.waitingPackets + (this.#carriers?.relays.waitingPackets ?? 0);
   }
 
-  /** Offloads in use, in words for people. */
-  get offloads(): string[] {
+  /** Offloads in use. */
+  get offloads(): OffloadState {
     const { tcp, udp } = this.#tun.offloads;
-    const kinds = [...(tcp ? ["TCP"] : []), ...(udp ? ["UDP"] : [])].join(" and ");
     const ports = [this.#udp4, this.#udp6].filter((port) => port !== null);
-    const { plainPaths } = this.#outgoing;
-    const except = plainPaths === 0
-      ? ""
-      : plainPaths === Infinity
-      ? " (to no path: too many refuse it)"
-      : ` (not to ${plainPaths} ${
-        plainPaths === 1 ? "path that refuses" : "paths that refuse"
-      } it)`;
-    return [
-      ...(kinds === "" ? [] : [`read ${kinds}`]),
-      ...(kinds === "" || !this.#incoming.joins ? [] : [`write ${kinds}`]),
-      ...(ports.some((port) => port.offloads.segmentation) ? [`send${except}`] : []),
-      ...(ports.some((port) => port.offloads.coalescing) ? ["receive"] : []),
-    ];
+    return {
+      tcp,
+      udp,
+      writes: this.#incoming.joins,
+      sends: ports.some((port) => port.offloads.segmentation),
+      receives: ports.some((port) => port.offloads.coalescing),
+      plainPaths: this.#outgoing.plainPaths,
+    };
   }
 
   /** Monotonic and wall time of the batch under way; `readClock` brings them up to date. */
@@ -130,7 +139,7 @@ export class DataPlane implements WireGuardEvents {
 
   readClock(): void {
     this.#time.set(this.#clock.nowMs(), this.#clock.wallMs());
-    this.#wireguard.setTime(this.#time.nowMs, this.#time.wallMs);
+    this.#carrying.setTime(this.#time.nowMs, this.#time.wallMs);
   }
 
   /**
@@ -138,7 +147,7 @@ export class DataPlane implements WireGuardEvents {
    * @throws {SystemCallError} If the TUN device is gone.
    */
   run(): void {
-    while (!this.step(this.#wireguard.nextDeadlineMs - this.#clock.nowMs())) {
+    while (!this.step(this.#carrying.nextDeadlineMs - this.#clock.nowMs())) {
       // All work is in step.
     }
   }
@@ -149,22 +158,33 @@ export class DataPlane implements WireGuardEvents {
    */
   step(timeoutMs: number): boolean {
     const ready = this.#poll.wait(Math.max(0, timeoutMs));
+    // Before anything is looked at that one is woken for: a wake-up that comes later is for the next step.
+    const isWoken = (ready & POLL.WAKE) !== 0;
+    if (isWoken) this.#wake.drain();
     this.readClock();
     this.#virtual.handOver();
     this.#physical.handOver();
+    this.takeRelayed();
     if (ready & POLL.UDP4) this.#incoming.receive(this.#udp4);
     if (ready & POLL.UDP6) this.#incoming.receive(this.#udp6);
     if (ready & POLL.TUN) this.#outgoing.read();
-    if (this.nowMs >= this.#wireguard.nextDeadlineMs) {
-      this.#wireguard.tick(this.nowMs, this.wallMs);
+    if (this.nowMs >= this.#carrying.nextDeadlineMs) {
+      this.#carrying.tick(this.nowMs, this.wallMs);
     }
     this.flush();
     if (ready & POLL.ERROR) {
       throw new SystemCallError(`use TUN device "${this.#tun.name}"`, ERRNO.ENODEV);
     }
-    if ((ready & POLL.WAKE) === 0) return false;
-    this.#wake.drain();
-    return true;
+    return isWoken;
+  }
+
+  /** Moves what further workers have left to this one, if they have. */
+  takeRelayed(): void {
+    const carriers = this.#carriers;
+    if (carriers === null || !carriers.relays.isRung()) return;
+    carriers.hear();
+    for (const ring of carriers.relays.datagrams) this.#incoming.takeRelayed(ring);
+    for (const ring of carriers.relays.packets) this.#outgoing.takeRelayed(ring);
   }
 
   /** Sends all that is queued. Needed after anything outside `step` that may send: configure, tick. */

@@ -1,12 +1,12 @@
 /**
- * The worker's side of the node: it owns a DataPlane and obeys main's commands.
+ * A worker's side of the node: it owns a DataPlane and obeys main's commands.
  *
  * In: commands (worker_protocol.ts). Out: answers and notices. Guarantees: commands are carried out in order, each
  * between two batches; after `stop` nothing is sent or counted any more. Not here: the thread itself, which
  * cli/data_plane_worker.ts is.
  */
 import { messageOf } from "../errors.ts";
-import { Counters } from "../counters.ts";
+import { COUNTER, Counters } from "../counters.ts";
 import type {
   ClockPort,
   CryptoPort,
@@ -19,13 +19,22 @@ import type {
   WakePort,
 } from "../ports.ts";
 import { FlowWriter } from "../flow/mod.ts";
-import { WireGuard } from "../wireguard/mod.ts";
-import { DataPlane } from "./data_plane.ts";
+import {
+  Board,
+  Carrier,
+  CarrierBoard,
+  type DeviceUpdate,
+  type RouteChange,
+  WireGuard,
+} from "../wireguard/mod.ts";
+import { DataPlane, type DataPlaneParts } from "./data_plane.ts";
+import { Bell, RelayIn, RelayOut } from "./relay.ts";
 import {
   type Answer,
   type Command,
   CONTROL,
   type SocketHandle,
+  type TeamStart,
   type WorkerSnapshot,
   type WorkerStart,
 } from "./worker_protocol.ts";
@@ -51,7 +60,9 @@ export class DataPlaneHost {
 
   #control: Int32Array | null = null;
   #dataPlane!: DataPlane;
-  #wireguard!: WireGuard;
+  /** What this worker runs: the protocol, or sessions of another worker's; the other is null. */
+  #protocol: WireGuard | null = null;
+  #carrier: Carrier | null = null;
   #cryptoName = "";
   #stopped = false;
 
@@ -102,18 +113,17 @@ export class DataPlaneHost {
           this.#setSockets(command.udp4, command.udp6);
           return { type: "done" };
         case "configure":
-          this.#dataPlane.readClock();
-          this.#wireguard.configure(
-            command.update,
-            this.#dataPlane.nowMs,
-            this.#dataPlane.wallMs,
-          );
-          this.#dataPlane.flush();
+          return { type: "configured", changes: this.#configure(command.update) };
+        case "routes":
+          this.#carrier!.change(command.changes);
           return { type: "done" };
         case "snapshot":
           return { type: "snapshot", snapshot: this.#snapshot() };
+        case "offloads":
+          return { type: "offloads", offloads: this.#dataPlane.offloads };
         case "stop":
-          this.#dataPlane.flush();
+          this.#takeRelayed();
+          this.#carrier?.close();
           this.#stopped = true;
           return { type: "done" };
       }
@@ -130,7 +140,7 @@ export class DataPlaneHost {
     const counting = (): void => this.#post({ type: "counting" });
     this.#cryptoName = crypto.name;
     this.#control = new Int32Array(start.control);
-    this.#dataPlane = new DataPlane({
+    const parts: DataPlaneParts = {
       tun,
       wake,
       poll: platform.openPoll(tun, wake),
@@ -141,14 +151,61 @@ export class DataPlaneHost {
       physical: new FlowWriter(start.physical, counting),
       hashSecret: start.hashSecret,
       stagedBytesMax: start.mtuBytes,
-    });
-    this.#wireguard = new WireGuard({
-      crypto,
-      events: this.#dataPlane,
-      timing: start.timing,
-      mtuBytes: start.mtuBytes,
-    });
-    this.#dataPlane.start(this.#wireguard);
+    };
+    if (start.team !== null && start.team.worker > 0) {
+      this.#startCarrier(start, start.team, parts, crypto);
+    } else {
+      this.#startProtocol(start, parts, crypto);
+    }
+  }
+
+  #startProtocol(start: WorkerStart, parts: DataPlaneParts, crypto: CryptoPort): void {
+    const { team, timing, mtuBytes } = start;
+    let carriers = null;
+    let board = null;
+    if (team !== null) {
+      const wakes = team.wakeFds.slice(1).map((fd) => this.#platform.adoptWake(fd));
+      board = new Board(team.board, () => wakes.forEach((wake) => wake.wake()));
+      const relays = new RelayIn(team.relays, new Bell(team.bell, parts.wake));
+      carriers = { relays, hear: () => this.#protocol!.hearCarriers() };
+    }
+    this.#dataPlane = new DataPlane({ ...parts, carriers });
+    this.#protocol = new WireGuard({ crypto, events: this.#dataPlane, timing, mtuBytes, board });
+    this.#dataPlane.start(this.#protocol);
+  }
+
+  #startCarrier(
+    start: WorkerStart,
+    team: TeamStart,
+    parts: DataPlaneParts,
+    crypto: CryptoPort,
+  ): void {
+    const { timing, mtuBytes } = start;
+    const number = team.worker - 1;
+    const bell = new Bell(team.bell, this.#platform.adoptWake(team.wakeFds[0]!));
+    const relay = new RelayOut(
+      team.relays[number]!,
+      bell,
+      (bytes) => parts.counters.add(COUNTER.outRelayFull, 1, bytes),
+    );
+    const board = new CarrierBoard(team.board, number, () => bell.ring());
+    this.#dataPlane = new DataPlane({ ...parts, relay });
+    this.#carrier = new Carrier({ crypto, board, timing, mtuBytes });
+    this.#dataPlane.start(this.#carrier);
+  }
+
+  #configure(update: DeviceUpdate): readonly RouteChange[] {
+    this.#dataPlane.readClock();
+    this.#protocol!.configure(update, this.#dataPlane.nowMs, this.#dataPlane.wallMs);
+    this.#dataPlane.flush();
+    return this.#protocol!.takeRouteChanges();
+  }
+
+  /** Moves what carriers have left, so that it is not under way between two answers. */
+  #takeRelayed(): void {
+    this.#dataPlane.readClock();
+    this.#dataPlane.takeRelayed();
+    this.#dataPlane.flush();
   }
 
   #setSockets(udp4: SocketHandle | null, udp6: SocketHandle | null): void {
@@ -159,8 +216,9 @@ export class DataPlaneHost {
   }
 
   #snapshot(): WorkerSnapshot {
+    this.#takeRelayed();
     return {
-      device: this.#wireguard.snapshot(),
+      device: this.#protocol!.snapshot(),
       waitingPackets: this.#dataPlane.waitingPackets,
       cryptoName: this.#cryptoName,
       offloads: this.#dataPlane.offloads,

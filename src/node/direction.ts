@@ -6,6 +6,7 @@ import type { NativeBuffer, TunPort } from "../ports.ts";
 import { FRAGMENT, type FragmentCache, INFO } from "../packet/mod.ts";
 import type { FlowWriter } from "../flow/mod.ts";
 import type { PhysicalRows } from "./physical.ts";
+import type { RelayOut } from "./relay.ts";
 
 /** See file header. */
 export interface DirectionParts {
@@ -17,6 +18,8 @@ export interface DirectionParts {
   readonly physicalRows: PhysicalRows;
   readonly fragments: FragmentCache;
   readonly time: BatchTime;
+  /** Takes what this worker leaves to another; absent or null: it leaves nothing. */
+  readonly relay?: RelayOut | null;
 }
 
 /** Time of the batch under way. */

@@ -81,8 +81,8 @@ export class FlowLog implements WindowSink {
   constructor(parts: FlowLogParts) {
     const { timers, wake, clock, hashSecret, warn, periodMs, exitPolicy } = parts;
     this.#parts = parts;
-    this.#tun = new BankDevice({ readers: parts.virtual, timers, wake });
-    this.#sock = new BankDevice({ readers: parts.physical, timers, wake });
+    this.#tun = new BankDevice({ readers: parts.virtual, timers, hashSecret, wake });
+    this.#sock = new BankDevice({ readers: parts.physical, timers, hashSecret, wake });
     this.#logger = new Logger({ clock, timers, hashSecret, warn, periodMs, exitPolicy });
     this.#overlay = new OverlayView(parts.overlayRanges);
     this.#outputs = [parts.lines, parts.collector].filter((output) => output !== null);

@@ -38,16 +38,18 @@ import {
 } from "../packet/mod.ts";
 import type { FlowWriter } from "../flow/mod.ts";
 import {
+  type CarriedPeer,
+  type Carrying,
   COUNTER_BY_RECEIVE,
-  type Peer,
   RECEIVE,
   RECEIVE_REJECTED,
   RESULT,
   RESULT_WORDS,
-  type WireGuard,
 } from "../wireguard/mod.ts";
 import { type BatchTime, type DirectionParts, joinFragment } from "./direction.ts";
 import type { PhysicalRows } from "./physical.ts";
+import type { RelayOut } from "./relay.ts";
+import type { RelayRing } from "./relay_ring.ts";
 
 /** Refused super-packets in a row after which the device gets no more: one may be a peer's fault. */
 export const REFUSALS_MAX = 16;
@@ -60,6 +62,7 @@ export class Incoming {
   readonly #physicalRows: PhysicalRows;
   readonly #fragments: FragmentCache;
   readonly #time: BatchTime;
+  readonly #relay: RelayOut | null;
   readonly #batch: PacketBatch;
   readonly #coalescer: Coalescer;
   /** Whether the device takes super-packets. */
@@ -69,13 +72,13 @@ export class Incoming {
   /** Handshake messages with a right mac1 in the receive batch under way. */
   #handshakes = 0;
   /** Authentic datagrams of the entry under way that are not in the physical rows yet, all of #rxPeer. */
-  #rxPeer: Peer | null = null;
+  #rxPeer: CarriedPeer | null = null;
   #rxDatagrams = 0;
   #rxBytes = 0;
   readonly #key = new Uint32Array(KEY_WORDS);
   readonly #info = new Uint32Array(INFO_WORDS);
   readonly #result = new Uint32Array(RESULT_WORDS);
-  #wireguard!: WireGuard;
+  #carrying!: Carrying;
 
   constructor(parts: DirectionParts) {
     this.#tun = parts.tun;
@@ -84,6 +87,7 @@ export class Incoming {
     this.#physicalRows = parts.physicalRows;
     this.#fragments = parts.fragments;
     this.#time = parts.time;
+    this.#relay = parts.relay ?? null;
     const buffer = parts.allocate(RECEIVE_SLOTS * PACKET_SLOT_BYTES);
     this.#batch = createBatch(buffer, {
       capacity: RECEIVE_SLOTS,
@@ -96,8 +100,8 @@ export class Incoming {
   }
 
   /** Binds the protocol. Called once, before all else. */
-  start(wireguard: WireGuard): void {
-    this.#wireguard = wireguard;
+  start(carrying: Carrying): void {
+    this.#carrying = carrying;
   }
 
   /** Whether the device is given super-packets, if it said that it takes them. */
@@ -146,7 +150,7 @@ export class Incoming {
   /** One datagram of entry `index`. */
   #incoming(index: number, offset: number, length: number): void {
     const batch = this.#batch;
-    const status = this.#wireguard.receive(
+    const status = this.#carrying.receive(
       batch.buffer,
       offset,
       length,
@@ -156,13 +160,14 @@ export class Incoming {
     );
     if (isHandshake(status) && ++this.#handshakes === HANDSHAKES_PER_BATCH_MAX) {
       // So much key agreement at once: proof of the source address must come first.
-      this.#wireguard.setUnderLoad(true, this.#time.nowMs);
+      this.#carrying.setUnderLoad(true, this.#time.nowMs);
     }
     if (status >= RECEIVE_REJECTED) {
+      if (status === RECEIVE.ELSEWHERE && this.#handOver(index, offset, length)) return;
       this.#counters.add(COUNTER_BY_RECEIVE[status]!, 1, length);
       return;
     }
-    const peer = this.#wireguard.peer(this.#result[RESULT.PEER]!);
+    const peer = this.#carrying.peer(this.#result[RESULT.PEER]!);
     if (peer !== this.#rxPeer) {
       this.#countPhysical(index);
       this.#rxPeer = peer;
@@ -170,6 +175,31 @@ export class Incoming {
     this.#rxDatagrams++;
     this.#rxBytes += length;
     if (status === RECEIVE.DATA) this.#deliver(peer, length);
+  }
+
+  /** Gives a datagram of entry `index` to another worker. @returns Whether it could take it. */
+  #handOver(index: number, offset: number, length: number): boolean {
+    const { endpoint, buffer } = this.#batch;
+    const word = index * ENDPOINT_WORDS;
+    return this.#relay !== null &&
+      this.#relay.pushDatagram(endpoint, word, buffer.bytes, offset, length);
+  }
+
+  /** Moves the datagrams that another worker received and counted as received. */
+  takeRelayed(ring: RelayRing): void {
+    const { buffer, endpoint } = this.#batch;
+    for (let left = ring.count; left > 0; left -= RECEIVE_SLOTS) {
+      this.#handshakes = 0;
+      this.#coalescer.begin();
+      for (let index = 0; index < Math.min(left, RECEIVE_SLOTS); index++) {
+        const offset = index * PACKET_SLOT_BYTES;
+        const length = ring.pop(buffer.bytes, offset);
+        endpoint.set(ring.beside, index * ENDPOINT_WORDS);
+        this.#incoming(index, offset, length);
+        this.#countPhysical(index);
+      }
+      this.#write();
+    }
   }
 
   /** Counts what was received from #rxPeer in entry `index`. */
@@ -189,7 +219,7 @@ export class Incoming {
   }
 
   /** Hands the packet that `receive` left in the result on to the TUN device, if its peer may send it. */
-  #deliver(peer: Peer, datagramBytes: number): void {
+  #deliver(peer: CarriedPeer, datagramBytes: number): void {
     const { view } = this.#batch.buffer;
     const offset = this.#result[RESULT.OFFSET]!;
     const padded = this.#result[RESULT.LENGTH]!;
@@ -200,7 +230,7 @@ export class Incoming {
       this.#counters.add(COUNTER.inUndecodable, 1, datagramBytes);
       return;
     }
-    if (!this.#wireguard.sourceAllowed(peer, view, offset)) {
+    if (!this.#carrying.sourceAllowed(peer, view, offset)) {
       this.#counters.add(COUNTER.inBadSource, 1, datagramBytes);
       return;
     }

@@ -18,7 +18,14 @@ export {
   parseNodeConfig,
   type PeerConfig,
 } from "./config.ts";
-export { type KeySpec, OFFLOAD_CHOICES, SECTIONS, type SectionSpec } from "./config_keys.ts";
+export {
+  type KeySpec,
+  OFFLOAD_CHOICES,
+  parseWorkers,
+  SECTIONS,
+  type SectionSpec,
+  WORKERS_FORM,
+} from "./config_keys.ts";
 export { CONTROL_DIRECTORY, type ControlOp, type ControlReply } from "./control.ts";
 export {
   allStatuses,
@@ -46,6 +53,7 @@ export { openExitPolicy } from "./log_identity.ts";
 export { type CollectorPlatform, openCollectorOutput } from "./open_collector.ts";
 export { Node, type NodeOwner, type NodePlatform, type NodeSockets } from "./node.ts";
 export { type Resolver, systemResolver } from "./resolve.ts";
+export { type WorkersChoice, workersOf } from "./worker_count.ts";
 export { type WorkerThread } from "./worker_client.ts";
 export { type Answer, type Command } from "./worker_protocol.ts";
 export { keyFromBase64, keyToBase64 } from "./key_text.ts";

@@ -6,19 +6,9 @@
  * reverse, is safe to call twice, and the last window of the flow log is written before it returns.
  */
 import { messageOf } from "../errors.ts";
-import { Counters, COUNTERS_BYTES } from "../counters.ts";
-import { PHYSICAL_FLOWS_MAX, SHUTDOWN_DELIVERY_MS } from "../limits.ts";
+import { SHUTDOWN_DELIVERY_MS } from "../limits.ts";
 import { HASH_SECRET_WORDS } from "../packet/mod.ts";
-import type {
-  ClockPort,
-  NetworkPort,
-  TimerPort,
-  TunPort,
-  UdpPort,
-  WakePort,
-  ZstdPort,
-} from "../ports.ts";
-import { createBanks, FlowReader } from "../flow/mod.ts";
+import type { ClockPort, NetworkPort, TimerPort, TunPort, WakePort, ZstdPort } from "../ports.ts";
 import type { DeviceUpdate } from "../wireguard/mod.ts";
 import type { HookMoment, NodeConfig } from "./config.ts";
 import { reloadUpdate, startUpdate } from "./config_update.ts";
@@ -37,13 +27,12 @@ import { StateFile } from "./state_file.ts";
 import type { NodeStatus } from "./status.ts";
 import { endpointText, type UapiChange, type UapiState } from "./uapi.ts";
 import { createUapiServer } from "./uapi_server.ts";
-import { WorkerClient, type WorkerThread } from "./worker_client.ts";
-import { CONTROL_BYTES } from "./worker_protocol.ts";
+import type { WorkerThread } from "./worker_client.ts";
+import { workersOf } from "./worker_count.ts";
+import { WorkerGroup, type WorkerSockets } from "./worker_group.ts";
 
 /** Sockets of one port. */
-export interface NodeSockets {
-  readonly udp4: UdpPort | null;
-  readonly udp6: UdpPort | null;
+export interface NodeSockets extends WorkerSockets {
   readonly port: number;
 }
 
@@ -58,10 +47,18 @@ export interface NodePlatform {
   readonly resolver: Resolver;
   /** Cryptography asked for; absent = the best that is there. */
   readonly cryptoName?: "libcrypto" | "noble";
-  /** @param offloads Whether super-packets are wanted, as far as the kernel knows them. */
-  openTun(name: string, offloads: boolean): TunPort;
-  /** @param offloads Whether many datagrams are to be moved as one, as far as the kernel knows how. */
-  openSockets(port: number, mark: number, offloads: boolean): NodeSockets;
+  /** Processors that this process may use. */
+  readonly cores: number;
+  /**
+   * Opens a device with so many queues.
+   * @param offloads Whether super-packets are wanted, as far as the kernel knows them.
+   */
+  openTun(name: string, offloads: boolean, queues: number): readonly TunPort[];
+  /**
+   * Opens so many pairs of sockets on one port.
+   * @param offloads Whether many datagrams are to be moved as one, as far as the kernel knows how.
+   */
+  openSockets(port: number, mark: number, offloads: boolean, pairs: number): readonly NodeSockets[];
   openWake(): WakePort;
   startWorker(): WorkerThread;
   openZstd(): Promise<ZstdPort>;
@@ -92,12 +89,10 @@ export class Node {
   readonly #retries: EndpointRetry[] = [];
   #config: NodeConfig;
   #startedWallMs = 0;
-  #tun!: TunPort;
-  #wake!: WakePort;
-  #sockets!: NodeSockets;
-  #worker!: WorkerClient;
+  #queues!: readonly TunPort[];
+  #sockets!: readonly NodeSockets[];
+  #workers!: WorkerGroup;
   #flowLog!: FlowLog;
-  #counters!: Counters;
   #plan!: NetworkPlan;
   #networkUndo: NetworkUndo | null = null;
   #leftovers: readonly UndoEntry[] = [];
@@ -138,19 +133,22 @@ export class Node {
   }
 
   async #start(): Promise<void> {
-    const { interfaceName, offloads } = this.#config;
+    const { interfaceName, offloads, workers } = this.#config;
     this.#startedWallMs = this.#platform.clock.wallMs();
     for (const warning of this.#config.warnings) this.#warn(warning);
     this.#owner.runHooks("preUp");
     const resolving = resolveEndpoints(this.#config, this.#platform.resolver);
-    this.#tun = this.#owned(
-      this.#platform.openTun(interfaceName, offloads === "auto" || offloads === "tun"),
+    this.#queues = this.#platform.openTun(
+      interfaceName,
+      offloads === "auto" || offloads === "tun",
+      workersOf(workers, this.#platform.cores),
     );
+    for (const queue of this.#queues) this.#owned(queue);
     this.#recover();
     const resolved = await resolving;
     this.#planNetwork(resolved);
     this.#openSockets();
-    await this.#startWorker();
+    await this.#startWorkers();
     await this.#configure(this.#config, startUpdate(this.#config, resolved.endpoints));
     this.#retryUnresolved(resolved);
     this.#applyNetwork();
@@ -208,50 +206,46 @@ export class Node {
     this.#undo.push(() => closeSockets(this.#sockets));
   }
 
-  #bind(port: number, mark: number): NodeSockets {
+  #bind(port: number, mark: number): readonly NodeSockets[] {
     const { offloads } = this.#config;
-    return this.#platform.openSockets(port, mark, offloads === "auto" || offloads === "udp");
+    const wanted = offloads === "auto" || offloads === "udp";
+    return this.#platform.openSockets(port, mark, wanted, this.#queues.length);
   }
 
-  async #startWorker(): Promise<void> {
+  get #port(): number {
+    return this.#sockets[0]!.port;
+  }
+
+  async #startWorkers(): Promise<void> {
     const { flowLog, timing } = this.#config;
-    const control = new SharedArrayBuffer(CONTROL_BYTES);
-    const counters = new SharedArrayBuffer(COUNTERS_BYTES);
+    const { cryptoName } = this.#platform;
     const hashSecret = this.#platform.randomWords(HASH_SECRET_WORDS);
-    const virtual = createBanks(flowLog.flowsMax, hashSecret);
-    const physical = createBanks(PHYSICAL_FLOWS_MAX, hashSecret);
-    this.#counters = new Counters(counters);
-    this.#wake = this.#owned(this.#platform.openWake());
-    await this.#startFlowLog(virtual, physical, hashSecret);
-    this.#worker = new WorkerClient(this.#platform.startWorker(), this.#wake, control, {
-      counting: () => this.#flowLog.counting(),
-      failed: (message) => this.#fail(message),
-    });
-    this.#undo.push(() => this.#stopWorker());
-    await this.#worker.run({
-      type: "start",
-      start: {
-        tun: { fd: this.#tun.fd, name: this.#tun.name, offloads: this.#tun.offloads },
-        wakeFd: this.#wake.fd,
-        mtuBytes: this.#plan.mtuBytes,
-        timing,
-        ...(this.#platform.cryptoName && { cryptoName: this.#platform.cryptoName }),
+    this.#workers = this.#owned(
+      new WorkerGroup({
+        queues: this.#queues,
         hashSecret,
-        control,
-        counters,
-        virtual,
-        physical,
+        flowsMax: flowLog.flowsMax,
+        openWake: () => this.#platform.openWake(),
+        startThread: () => this.#platform.startWorker(),
+      }),
+    );
+    this.#workers.open();
+    await this.#startFlowLog(hashSecret);
+    this.#undo.push(() => this.#workers.stop());
+    await this.#workers.start({
+      mtuBytes: this.#plan.mtuBytes,
+      timing,
+      ...(cryptoName && { cryptoName }),
+      listeners: {
+        counting: () => this.#flowLog.counting(),
+        failed: (message) => this.#fail(message),
       },
     });
-    await this.#giveSockets(this.#sockets);
+    await this.#workers.giveSockets(this.#sockets);
   }
 
   /** Before anything can be counted. */
-  async #startFlowLog(
-    virtual: SharedArrayBuffer,
-    physical: SharedArrayBuffer,
-    hashSecret: Uint32Array,
-  ): Promise<void> {
+  async #startFlowLog(hashSecret: Uint32Array): Promise<void> {
     const { clock, timers } = this.#platform;
     const { flowLog, interfaceName } = this.#config;
     const warn = this.#owner.warn;
@@ -259,15 +253,15 @@ export class Node {
     const exitPolicy = openExitPolicy(flowLog, warn);
     const collector = await openCollectorOutput(flowLog, this.#platform, warn);
     this.#flowLog = new FlowLog({
-      virtual: [new FlowReader(virtual)],
-      physical: [new FlowReader(physical)],
+      virtual: this.#workers.virtual,
+      physical: this.#workers.physical,
       ...{ clock, timers, hashSecret, exitPolicy, collector, warn },
       periodMs: flowLog.periodMs,
       overlayRanges: flowLog.overlayRanges,
       name: interfaceName,
       lines: sink === null ? null : new LineOutput(sink, warn),
-      counters: () => this.#counters.values(),
-      wake: () => this.#wake.wake(),
+      counters: () => this.#workers.counters(),
+      wake: () => this.#workers.wake(),
     });
     this.#undo.push(() => this.#stopFlowLog());
     await this.#flowLog.start();
@@ -283,18 +277,10 @@ export class Node {
     );
   }
 
-  async #stopWorker(): Promise<void> {
-    try {
-      await this.#worker.run({ type: "stop" });
-    } finally {
-      this.#worker.terminate();
-    }
-  }
-
   /** Has the data plane take over `update`, and the flow log the peers that there are then. */
   async #configure(config: NodeConfig, update: DeviceUpdate): Promise<void> {
-    await this.#worker.run({ type: "configure", update });
-    const { device } = await this.#worker.snapshot();
+    await this.#workers.configure(update);
+    const { device } = await this.#workers.snapshot();
     this.#flowLog.reconfigure(logView(config, device));
   }
 
@@ -378,11 +364,11 @@ export class Node {
   reload(config: NodeConfig): Promise<readonly string[]> {
     return this.#changed(async () => {
       const resolved = await resolveEndpoints(config, this.#platform.resolver);
-      const { device } = await this.#worker.snapshot();
+      const { device } = await this.#workers.snapshot();
       const settings = { ...this.#settings(config), mark: config.fwmark || this.#mark };
       const facts = readNetworkFacts(this.#platform.network, settings, []);
       const plan = planNetwork({ ...settings, mtuBytes: this.#plan.mtuBytes }, facts);
-      await this.#changeSockets(config.listenPort || this.#sockets.port, plan.mark, async () => {
+      await this.#changeSockets(config.listenPort || this.#port, plan.mark, async () => {
         await this.#configure(config, reloadUpdate(config, resolved.endpoints, device));
       });
       const applied = changeRoutes(
@@ -403,12 +389,12 @@ export class Node {
   }
 
   async #uapiState(): Promise<UapiState> {
-    const { device } = await this.#worker.snapshot();
-    return { device, listenPort: this.#sockets.port, fwmark: this.#mark };
+    const { device } = await this.#workers.snapshot();
+    return { device, listenPort: this.#port, fwmark: this.#mark };
   }
 
   async #uapiSet({ device, listenPort, fwmark }: UapiChange): Promise<number> {
-    await this.#changeSockets(listenPort ?? this.#sockets.port, fwmark ?? this.#mark, async () => {
+    await this.#changeSockets(listenPort ?? this.#port, fwmark ?? this.#mark, async () => {
       await this.#configure(this.#config, device);
     });
     return 0;
@@ -417,7 +403,7 @@ export class Node {
   /** Opens the new port first, so that a port in use changes nothing; `then` likewise may still refuse. */
   async #changeSockets(port: number, mark: number, then: () => Promise<void>): Promise<void> {
     const old = this.#sockets;
-    const isSame = port === old.port;
+    const isSame = port === this.#port;
     const next = isSame ? old : this.#bind(port, mark);
     try {
       await then();
@@ -425,19 +411,15 @@ export class Node {
       if (!isSame) closeSockets(next);
       throw error;
     }
-    next.udp4?.setMark(mark);
-    next.udp6?.setMark(mark);
+    for (const { udp4, udp6 } of next) {
+      udp4?.setMark(mark);
+      udp6?.setMark(mark);
+    }
     this.#mark = mark;
     if (isSame) return;
     this.#sockets = next;
-    await this.#giveSockets(next);
+    await this.#workers.giveSockets(next);
     closeSockets(old);
-  }
-
-  async #giveSockets({ udp4, udp6 }: NodeSockets): Promise<void> {
-    const handle = (udp: UdpPort | null) =>
-      udp === null ? null : { fd: udp.fd, port: udp.port, offloads: udp.offloads };
-    await this.#worker.run({ type: "sockets", udp4: handle(udp4), udp6: handle(udp6) });
   }
 
   #retryUnresolved({ unresolved }: Resolved): void {
@@ -446,7 +428,7 @@ export class Node {
       this.#owner.warn(`${problem}; trying again`);
       const retry = new EndpointRetry(peer.endpoint!, this.#platform.resolver, (endpoint) => {
         const update = { peers: [{ publicKey: peer.publicKey, updateOnly: true, endpoint }] };
-        void this.#changed(() => this.#worker.run({ type: "configure", update })).catch(() => {});
+        void this.#changed(() => this.#workers.configure(update)).catch(() => {});
       });
       this.#retries.push(retry);
       this.#undo.push(() => retry.stop());
@@ -458,17 +440,18 @@ export class Node {
 
   /** Everything about the node, as one consistent picture when nothing moves. */
   async status(): Promise<NodeStatus> {
-    const snapshot = await this.#worker.snapshot();
+    const snapshot = await this.#workers.snapshot();
     return nodeStatus({
       config: this.#config,
       snapshot,
-      listenPort: this.#sockets.port,
+      listenPort: this.#port,
+      workers: this.#workers.readPackets(),
       fwmark: this.#mark,
       mtuBytes: this.#plan.mtuBytes,
       runtime: this.#platform.runtime,
       processId: this.#platform.processId,
       startedWallMs: this.#startedWallMs,
-      counters: this.#counters.values(),
+      counters: this.#workers.counters(),
       link: this.#platform.network.linkByName(this.#config.interfaceName)?.statistics ?? null,
       flowLog: this.#flowLog.status(),
       warnings: this.#warnings,
@@ -481,9 +464,11 @@ export class Node {
   }
 }
 
-function closeSockets({ udp4, udp6 }: NodeSockets): void {
-  udp4?.close();
-  udp6?.close();
+function closeSockets(sockets: readonly NodeSockets[]): void {
+  for (const { udp4, udp6 } of sockets) {
+    udp4?.close();
+    udp6?.close();
+  }
 }
 
 /** What a reload cannot take over. */
@@ -492,7 +477,7 @@ function needsRestart(before: NodeConfig, after: NodeConfig): string[] {
     ["Address", before.addresses, after.addresses],
     ["MTU", before.mtu, after.mtu],
     ["[FlowLog]", before.flowLog, after.flowLog],
-    ["[DataPlane]", before.offloads, after.offloads],
+    ["[DataPlane]", [before.offloads, before.workers], [after.offloads, after.workers]],
     ["[Timers]", before.timing, after.timing],
   ];
   return parts.filter(([, old, now]) => JSON.stringify(old) !== JSON.stringify(now)).map(([key]) =>

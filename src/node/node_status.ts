@@ -6,6 +6,7 @@ import type { PeerSnapshot } from "../wireguard/mod.ts";
 import type { NodeConfig } from "./config.ts";
 import type { FlowLogStatus } from "./flow_log.ts";
 import { isZeroKey, keyToBase64 } from "./key_text.ts";
+import { offloadTexts } from "./offload_state.ts";
 import type { NodeStatus, PeerStatus } from "./status.ts";
 import { endpointText } from "./uapi.ts";
 import type { WorkerSnapshot } from "./worker_protocol.ts";
@@ -15,6 +16,7 @@ export interface StatusParts {
   readonly config: NodeConfig;
   readonly snapshot: WorkerSnapshot;
   readonly listenPort: number;
+  readonly workers: readonly number[];
   readonly fwmark: number;
   readonly mtuBytes: number;
   readonly runtime: string;
@@ -29,7 +31,7 @@ export interface StatusParts {
 /** Makes the status; peers are those that run, named as the file names them. */
 export function nodeStatus(parts: StatusParts): NodeStatus {
   const { config, snapshot, counters, link, flowLog, warnings } = parts;
-  const { listenPort, fwmark, mtuBytes, runtime, processId, startedWallMs } = parts;
+  const { listenPort, workers, fwmark, mtuBytes, runtime, processId, startedWallMs } = parts;
   const names = new Map(
     config.peers.map((peer) => [keyToBase64(peer.publicKey), peer.friendlyName]),
   );
@@ -43,7 +45,8 @@ export function nodeStatus(parts: StatusParts): NodeStatus {
     addresses: config.addresses.map(prefixText),
     runtime,
     cryptoName: snapshot.cryptoName,
-    offloads: snapshot.offloads,
+    offloads: offloadTexts(snapshot.offloads),
+    workers,
     processId,
     startedWallMs,
     peers: snapshot.device.peers.map((peer) => peerStatus(peer, names)),

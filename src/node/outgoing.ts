@@ -45,10 +45,11 @@ import {
   VIRTIO_WORDS,
 } from "../packet/mod.ts";
 import type { FlowWriter } from "../flow/mod.ts";
-import { type Peer, SEAL, type WireGuard } from "../wireguard/mod.ts";
+import { type CarriedPeer, type Carrying, SEAL } from "../wireguard/mod.ts";
 import { type BatchTime, type DirectionParts, joinFragment } from "./direction.ts";
 import { SendQueue } from "./send_queue.ts";
-import { StagedPackets } from "./staging.ts";
+import type { RelayRing } from "./relay_ring.ts";
+import { StagedPackets, type WaitingPackets } from "./staging.ts";
 
 /** What the way out works with. */
 export interface OutgoingParts extends DirectionParts {
@@ -73,7 +74,7 @@ export class Outgoing {
   readonly #virtual: FlowWriter;
   readonly #fragments: FragmentCache;
   readonly #time: BatchTime;
-  readonly #staged: StagedPackets;
+  readonly #staged: WaitingPackets;
   readonly #dropFailed = (bytes: number): void =>
     this.#counters.add(COUNTER.outHandshakeFailed, 1, bytes);
 
@@ -89,7 +90,7 @@ export class Outgoing {
   #controlSlotsUsed = 0;
   readonly #key = new Uint32Array(KEY_WORDS);
   readonly #info = new Uint32Array(INFO_WORDS);
-  #wireguard!: WireGuard;
+  #carrying!: Carrying;
 
   constructor(parts: OutgoingParts) {
     this.#tun = parts.tun;
@@ -97,7 +98,7 @@ export class Outgoing {
     this.#virtual = parts.virtual;
     this.#fragments = parts.fragments;
     this.#time = parts.time;
-    this.#staged = new StagedPackets(
+    this.#staged = parts.relay ?? new StagedPackets(
       {
         perPeerMax: STAGED_PACKETS_MAX,
         totalMax: STAGED_PACKETS_TOTAL_MAX,
@@ -118,8 +119,8 @@ export class Outgoing {
   }
 
   /** Binds the protocol. Called once, before all else. */
-  start(wireguard: WireGuard): void {
-    this.#wireguard = wireguard;
+  start(carrying: Carrying): void {
+    this.#carrying = carrying;
   }
 
   /** Takes the sockets in use from now on; null = that family is not there. */
@@ -180,10 +181,25 @@ export class Outgoing {
       this.#counters.add(COUNTER.outTooBig, 1, length);
       return;
     }
+    this.#carry(offset, length);
+  }
+
+  /** Finds whom a packet is for, seals it and counts it. */
+  #carry(offset: number, length: number): void {
     const peer = this.#peerOf(offset, length, 1, length);
     if (peer === null || !this.#seal(peer, offset, length)) return;
     this.#joinFragment();
     this.#virtual.countTx(this.#key, 1, length, this.#info[INFO.DETAIL]!);
+  }
+
+  /** Moves the packets that another worker read and counted as read. */
+  takeRelayed(ring: RelayRing): void {
+    for (let left = ring.count; left > 0; left--) {
+      if (this.#cursor > CURSOR_MAX) this.#rewind();
+      const offset = this.#cursor + HEADROOM_BYTES;
+      this.#carry(offset, ring.pop(this.#buffer.bytes, offset));
+    }
+    this.#rewind();
   }
 
   /** A super-packet, or one whose checksum is to be completed. */
@@ -211,19 +227,19 @@ export class Outgoing {
    * Finds whom a packet is for, which stands for `packets` of `bytes` together, and leaves its key.
    * @returns null when it is for nobody; then it is counted.
    */
-  #peerOf(offset: number, length: number, packets: number, bytes: number): Peer | null {
+  #peerOf(offset: number, length: number, packets: number, bytes: number): CarriedPeer | null {
     const { view } = this.#buffer;
     if (decode(view, offset, length, this.#key, this.#info) !== DECODE.OK) {
       this.#counters.add(COUNTER.outUndecodable, packets, bytes);
       return null;
     }
-    const peer = this.#wireguard.peerByDestination(view, offset);
+    const peer = this.#carrying.peerByDestination(view, offset);
     if (peer === null) this.#counters.add(COUNTER.outNoRoute, packets, bytes);
     return peer;
   }
 
   /** Makes and seals the packets of the plan behind the super-packet, which ends at `end`, and counts them. */
-  #sealSegments(peer: Peer, end: number): void {
+  #sealSegments(peer: CarriedPeer, end: number): void {
     const plan = this.#plan;
     const packets = plan[PLAN.COUNT]!;
     const room = HEADROOM_BYTES + plan[PLAN.PACKET_BYTES]! + TAIL_BYTES;
@@ -253,9 +269,9 @@ export class Outgoing {
    * behind it; or keeps a copy until there is a session, or counts it as refused.
    * @returns Whether it was sealed.
    */
-  #seal(peer: Peer, offset: number, length: number): boolean {
+  #seal(peer: CarriedPeer, offset: number, length: number): boolean {
     const buffer = this.#buffer;
-    const sealed = this.#wireguard.seal(peer, buffer, offset, length);
+    const sealed = this.#carrying.seal(peer, buffer, offset, length);
     if (sealed > 0) {
       this.#queue(peer, offset - HEADROOM_BYTES, sealed, peer.endpoint, 0);
       this.#cursor = offset - HEADROOM_BYTES + sealed;
@@ -272,7 +288,7 @@ export class Outgoing {
   }
 
   #queue(
-    peer: Peer | null,
+    peer: CarriedPeer | null,
     offset: number,
     length: number,
     endpoints: Uint32Array,
@@ -284,7 +300,7 @@ export class Outgoing {
   }
 
   /** Queues a handshake message, cookie reply or keepalive. */
-  send(peer: Peer | null, bytes: Uint8Array, endpoint: Uint32Array): void {
+  send(peer: CarriedPeer | null, bytes: Uint8Array, endpoint: Uint32Array): void {
     if (this.#controlSlotsUsed === CONTROL_SLOTS) this.flush();
     const offset = OUTGOING_BYTES + this.#controlSlotsUsed++ * CONTROL_SLOT_BYTES;
     this.#buffer.bytes.set(bytes, offset);
@@ -292,7 +308,7 @@ export class Outgoing {
   }
 
   /** Seals and queues what waited for this peer, in order. Never called while a packet is being sealed. */
-  sessionReady(peer: Peer): number {
+  sessionReady(peer: CarriedPeer): number {
     const { bytes, view } = this.#buffer;
     let sealed = 0;
     while (this.#staged.count(peer.slot) > 0) {
@@ -310,7 +326,7 @@ export class Outgoing {
   }
 
   /** Drops what waited for a session that will not come. */
-  sessionFailed(peer: Peer): void {
+  sessionFailed(peer: CarriedPeer): void {
     this.#staged.clear(peer.slot, this.#dropFailed);
   }
 }

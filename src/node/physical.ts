@@ -7,7 +7,7 @@
 import { ENDPOINT } from "../ports.ts";
 import { KEY, KEY_DST_V6, KEY_SRC_V6, KEY_WORDS } from "../packet/mod.ts";
 import type { FlowWriter } from "../flow/mod.ts";
-import type { Peer } from "../wireguard/mod.ts";
+import type { CarriedPeer } from "../wireguard/mod.ts";
 
 /** Counts physical rows. One per data-plane thread. */
 export class PhysicalRows {
@@ -20,7 +20,7 @@ export class PhysicalRows {
 
   /** Counts datagrams sent to one endpoint. `peer` is null for a cookie reply to a stranger: a row without source. */
   countTx(
-    peer: Peer | null,
+    peer: CarriedPeer | null,
     endpoints: Uint32Array,
     endpointWord: number,
     datagrams: number,
@@ -38,7 +38,7 @@ export class PhysicalRows {
 
   /** Counts authenticated datagrams received from one endpoint, which is their source: countRx swaps the sides. */
   countRx(
-    peer: Peer,
+    peer: CarriedPeer,
     endpoints: Uint32Array,
     endpointWord: number,
     datagrams: number,
@@ -54,7 +54,7 @@ export class PhysicalRows {
     this.#writer.countRx(key, datagrams, bytes, 0);
   }
 
-  #fillOverlay(peer: Peer | null, side: number): void {
+  #fillOverlay(peer: CarriedPeer | null, side: number): void {
     for (let word = 0; word < 4; word++) {
       this.#key[side + word] = peer === null ? 0 : peer.overlayAddress[word]!;
     }
@@ -67,6 +67,6 @@ export class PhysicalRows {
   }
 }
 
-function overlayIsV6(peer: Peer | null): boolean {
+function overlayIsV6(peer: CarriedPeer | null): boolean {
   return peer !== null && peer.overlayFamily === 6;
 }

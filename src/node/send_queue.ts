@@ -19,7 +19,7 @@ import {
   type UdpPort,
 } from "../ports.ts";
 import { createBatch } from "../packet/mod.ts";
-import type { Peer } from "../wireguard/mod.ts";
+import type { CarriedPeer } from "../wireguard/mod.ts";
 import type { PhysicalRows } from "./physical.ts";
 import { PlainPaths } from "./plain_paths.ts";
 
@@ -37,7 +37,7 @@ export class SendQueue {
   readonly #batch: PacketBatch;
   /** One entry's datagrams, when they have to go one by one. */
   readonly #single: PacketBatch;
-  readonly #peers: (Peer | null)[] = new Array<Peer | null>(SEND_ENTRIES).fill(null);
+  readonly #peers: (CarriedPeer | null)[] = new Array<CarriedPeer | null>(SEND_ENTRIES).fill(null);
   /** Per entry: its datagrams. */
   readonly #datagrams = new Uint32Array(SEND_ENTRIES);
   readonly #plainPaths = new PlainPaths();
@@ -79,7 +79,7 @@ export class SendQueue {
 
   /** Adds a datagram. The bytes must stay as they are until flush. @param endpointWord First word in `endpoints`. */
   append(
-    peer: Peer | null,
+    peer: CarriedPeer | null,
     offset: number,
     length: number,
     endpoints: Uint32Array,
@@ -98,7 +98,7 @@ export class SendQueue {
 
   /** Adds the datagram to the last entry, if it lies behind it, is no longer and goes to the same place. */
   #join(
-    peer: Peer | null,
+    peer: CarriedPeer | null,
     offset: number,
     length: number,
     endpoints: Uint32Array,

@@ -11,8 +11,17 @@ const CHUNK_SLOTS = 64;
 /** End of a list. */
 const NONE = -1;
 
+/** Where packets go that no session is there for. See StagedPackets. */
+export interface WaitingPackets {
+  readonly total: number;
+  count(peerSlot: number): number;
+  push(peerSlot: number, bytes: Uint8Array, offset: number, length: number): void;
+  pop(peerSlot: number, output: Uint8Array, offset: number): number;
+  clear(peerSlot: number, onDropped: (bytes: number) => void): void;
+}
+
 /** First-in first-out queues of packets, one per peer slot, over one bounded pool. */
-export class StagedPackets {
+export class StagedPackets implements WaitingPackets {
   readonly #perPeerMax: number;
   readonly #totalMax: number;
   readonly #slotBytes: number;

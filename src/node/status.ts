@@ -61,6 +61,8 @@ export interface NodeStatus {
   readonly cryptoName: string;
   /** Offloads in use; none = every packet is read and sent by itself. */
   readonly offloads: readonly string[];
+  /** Packets and datagrams that each of the threads which move them has read. */
+  readonly workers: readonly number[];
   readonly processId: number;
   readonly startedWallMs: number;
   readonly peers: readonly PeerStatus[];
@@ -135,6 +137,7 @@ function formatInterface(status: NodeStatus, paint: Paints, wallMs: number): str
     line(paint, "mtu", String(status.mtuBytes)),
     line(paint, "runtime", `${status.runtime}, ${status.cryptoName}, process ${status.processId}`),
     line(paint, "offloads", status.offloads.join(", ") || "none"),
+    line(paint, "workers", workersText(status.workers)),
     line(paint, "up for", durationText(uptimeMs / 1000)),
   );
   return lines;
@@ -266,6 +269,14 @@ function formatDrops({ counters }: NodeStatus, paint: Paints): string[] {
       return line(paint, name, `${trafficText(packets, bytes)}: ${COUNTER_INFO[name].meaning}`);
     }),
   ];
+}
+
+/** `2 (75 %, 25 % of packets)`; a single one has all. */
+function workersText(packets: readonly number[]): string {
+  const total = packets.reduce((sum, count) => sum + count, 0);
+  if (packets.length === 1 || total === 0) return String(packets.length);
+  const shares = packets.map((count) => `${Math.round(100 * count / total)} %`);
+  return `${packets.length} (${shares.join(", ")} of packets)`;
 }
 
 function trafficText(packets: number, bytes: number): string {

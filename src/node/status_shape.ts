@@ -123,6 +123,7 @@ export const parseNodeStatus: Check<NodeStatus> = objectOf<NodeStatus>({
   runtime: text,
   cryptoName: text,
   offloads: listOf(text),
+  workers: listOf(count),
   processId: count,
   startedWallMs: count,
   peers: listOf(peer),

@@ -5,6 +5,8 @@
  * that waits and all that follows, so that nobody waits for ever.
  */
 import type { WakePort } from "../ports.ts";
+import type { DeviceUpdate, RouteChange } from "../wireguard/mod.ts";
+import type { OffloadState } from "./offload_state.ts";
 import { type Answer, type Command, CONTROL, type WorkerSnapshot } from "./worker_protocol.ts";
 
 /** A thread that runs data_plane_host.ts; cli/ makes it. */
@@ -51,15 +53,31 @@ export class WorkerClient {
   }
 
   /** @throws {Error} If the worker refuses; the message is for people. */
-  async run(command: Exclude<Command, { type: "snapshot" }>): Promise<void> {
+  async run(
+    command: Exclude<Command, { type: "snapshot" | "offloads" | "configure" }>,
+  ): Promise<void> {
     await this.#ask(command);
+  }
+
+  /** @returns What carriers must be told. @throws {Error} If the worker refuses; the message is for people. */
+  async configure(update: DeviceUpdate): Promise<readonly RouteChange[]> {
+    const answer = await this.#ask({ type: "configure", update });
+    if (answer.type !== "configured") throw unexpected(answer, "configured");
+    return answer.changes;
   }
 
   /** @throws {Error} If the worker has failed. */
   async snapshot(): Promise<WorkerSnapshot> {
     const answer = await this.#ask({ type: "snapshot" });
-    if (answer.type !== "snapshot") throw new Error(`Worker answered ${answer.type}, not snapshot`);
+    if (answer.type !== "snapshot") throw unexpected(answer, "snapshot");
     return answer.snapshot;
+  }
+
+  /** @throws {Error} If the worker has failed. */
+  async offloads(): Promise<OffloadState> {
+    const answer = await this.#ask({ type: "offloads" });
+    if (answer.type !== "offloads") throw unexpected(answer, "offloads");
+    return answer.offloads;
   }
 
   /** Ends the thread, whatever it does. */
@@ -96,4 +114,8 @@ export class WorkerClient {
     this.#failure ??= new Error(message);
     for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
   }
+}
+
+function unexpected(answer: Answer, wanted: string): Error {
+  return new Error(`Worker answered ${answer.type}, not ${wanted}`);
 }

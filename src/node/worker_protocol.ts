@@ -1,12 +1,14 @@
 /**
- * What main and the data-plane worker say to each other.
+ * What main and a data-plane worker say to each other.
  *
  * In: commands from main, each answered once, in order. Out: answers, and notices that nobody asked for. A command
  * is posted, then `CONTROL.POSTED` is raised, then the wake port is written to; the worker leaves poll(2), and
  * returns to its event loop only when there is a command to take, so that a bank flip costs no turn of it.
  */
 import type { TunOffloads, UdpOffloads } from "../ports.ts";
-import type { DeviceSnapshot, DeviceUpdate, Timing } from "../wireguard/mod.ts";
+import type { DeviceSnapshot, DeviceUpdate, RouteChange, Timing } from "../wireguard/mod.ts";
+import type { OffloadState } from "./offload_state.ts";
+import type { RelayMemory } from "./relay.ts";
 
 /** Words of the control block in shared memory (Int32Array). */
 export const CONTROL = {
@@ -38,6 +40,20 @@ export interface WorkerStart {
   readonly counters: SharedArrayBuffer;
   readonly virtual: SharedArrayBuffer;
   readonly physical: SharedArrayBuffer;
+  /** What several workers share; null = it is the only one. */
+  readonly team: TeamStart | null;
+}
+
+/** What several workers share. */
+export interface TeamStart {
+  /** Which one it is: 0 runs the protocol, the others carry. */
+  readonly worker: number;
+  readonly board: SharedArrayBuffer;
+  readonly bell: SharedArrayBuffer;
+  /** Of each carrier, in order. */
+  readonly relays: readonly RelayMemory[];
+  /** Of each worker, in order. */
+  readonly wakeFds: readonly number[];
 }
 
 /** Order to the worker. */
@@ -48,23 +64,29 @@ export type Command =
     readonly udp4: SocketHandle | null;
     readonly udp6: SocketHandle | null;
   }
+  /** To the one that runs the protocol. */
   | { readonly type: "configure"; readonly update: DeviceUpdate }
+  /** To carriers: what came of a configuration. */
+  | { readonly type: "routes"; readonly changes: readonly RouteChange[] }
+  /** To the one that runs the protocol. */
   | { readonly type: "snapshot" }
+  | { readonly type: "offloads" }
   | { readonly type: "stop" };
 
-/** State of the worker, for status and `wg show`. */
+/** State of the interface, for status and `wg show`. */
 export interface WorkerSnapshot {
   readonly device: DeviceSnapshot;
   readonly waitingPackets: number;
   readonly cryptoName: string;
-  /** Offloads in use, in words. */
-  readonly offloads: readonly string[];
+  readonly offloads: OffloadState;
 }
 
 /** From the worker: the answer to a command, or a notice. */
 export type Answer =
   | { readonly type: "done" }
+  | { readonly type: "configured"; readonly changes: readonly RouteChange[] }
   | { readonly type: "snapshot"; readonly snapshot: WorkerSnapshot }
+  | { readonly type: "offloads"; readonly offloads: OffloadState }
   /** The command changed nothing; the message is for people. */
   | { readonly type: "refused"; readonly message: string }
   /** Notice: a flow was counted into an empty bank, so there will be a window to take. */

@@ -122,6 +122,26 @@ export function openTun({ name, multiQueue = false, offloads = false }: TunOptio
   return tunOf(fd, interfaceName(request), header ? setOffloads(fd) : NO_TUN_OFFLOADS);
 }
 
+/**
+ * Opens a TUN device with several queues, between which the kernel chooses by flow: by the queue that the flow's
+ * packets were last written to, else by its hash.
+ *
+ * @throws As openTun; nothing is left behind.
+ */
+export function openTunQueues(name: string, offloads: boolean, count: number): TunPort[] {
+  const multiQueue = count > 1;
+  const queues = [openTun({ name, offloads, multiQueue })];
+  try {
+    while (queues.length < count) {
+      queues.push(openTun({ name: queues[0]!.name, offloads, multiQueue }));
+    }
+    return queues;
+  } catch (error) {
+    for (const queue of queues) queue.close();
+    throw error;
+  }
+}
+
 /** Port of a TUN descriptor that another thread opened; only one of the two may close it. */
 export function tunOf(fd: number, name: string, offloads: TunOffloads): TunPort {
   return new NativeTun(fd, name, offloads);

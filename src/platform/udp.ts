@@ -41,6 +41,7 @@ const OPTION = {
   RECEIVE_BUFFER: 8,
   SEND_BUFFER_FORCE: 32,
   RECEIVE_BUFFER_FORCE: 33,
+  REUSE_PORT: 15,
   MARK: 36,
   MTU_DISCOVER_4: 10,
   MTU_DISCOVER_6: 23,
@@ -67,6 +68,8 @@ export interface UdpOptions {
   readonly mark?: number;
   /** Whether many datagrams are to be moved as one, as far as the kernel knows how, which is tried. Default: no. */
   readonly offloads?: boolean;
+  /** Whether to join sockets that shared their port. Default: no, and then nobody else may have it. */
+  readonly joins?: boolean;
 }
 
 /** Sockets of both families on one port; null where the machine has no such family. */
@@ -85,7 +88,8 @@ export function openUdp(options: UdpOptions): UdpPort {
 }
 
 /** @param wanted Offloads that are asked of the kernel. */
-function open({ family, port, mark = 0 }: UdpOptions, wanted: UdpOffloads): UdpPort {
+function open(options: UdpOptions, wanted: UdpOffloads): UdpPort {
+  const { family, port, mark = 0, joins = false } = options;
   const fd = openSocket(
     family === 4 ? SOCKET.FAMILY_4 : SOCKET.FAMILY_6,
     SOCK_DGRAM_NONBLOCK,
@@ -95,6 +99,7 @@ function open({ family, port, mark = 0 }: UdpOptions, wanted: UdpOffloads): UdpP
   const udp = new NativeUdp(fd, family, setOffloads(fd, wanted));
   try {
     configure(fd, family);
+    if (joins) sharePort(fd);
     if (mark !== 0) udp.setMark(mark);
     bindSocket(fd, anyAddress(family, port), `bind UDP port ${port} of IPv${family}`, ADVICE_BIND);
     udp.port = boundPort(fd);
@@ -119,6 +124,46 @@ export function udpOf(fd: number, family: 4 | 6, offloads: UdpOffloads): UdpPort
  */
 export function openUdpPair(port: number, mark = 0, offloads = false): UdpPair {
   return pairUp((options) => openUdp({ ...options, offloads }), port, mark);
+}
+
+/**
+ * Opens pairs of sockets on one port, between which the kernel chooses by where a datagram comes from (SO_REUSEPORT).
+ *
+ * The first is bound without sharing, so that a port that another program has is still found to be taken.
+ * @throws {SystemCallError} As openUdpPair.
+ */
+export function openUdpPairs(
+  port: number,
+  mark: number,
+  offloads: boolean,
+  count: number,
+): UdpPair[] {
+  const first = openUdpPair(port, mark, offloads);
+  const pairs = [first];
+  try {
+    const ports = [first.udp4, first.udp6].filter((udp) => udp !== null);
+    if (count > 1) { for (const udp of ports) sharePort(udp.fd); }
+    const joined = (family: 4 | 6): UdpPort =>
+      openUdp({ family, port: first.port, mark, offloads, joins: true });
+    while (pairs.length < count) {
+      const udp4 = first.udp4 === null ? null : joined(4);
+      const index = pairs.push({ udp4, udp6: null, port: first.port }) - 1;
+      if (first.udp6 !== null) pairs[index] = { ...pairs[index]!, udp6: joined(6) };
+    }
+    return pairs;
+  } catch (error) {
+    for (const { udp4, udp6 } of pairs) {
+      udp4?.close();
+      udp6?.close();
+    }
+    throw error;
+  }
+}
+
+/** Lets sockets of this user that want it share the port. */
+function sharePort(fd: number): void {
+  const status = setSocketOption(fd, SOL_SOCKET, OPTION.REUSE_PORT, 1);
+  if (status < 0) throw new SystemCallError("share a UDP port between workers", -status);
 }
 
 /** Asks for what is wanted; that of it which the kernel does not know is left out. */

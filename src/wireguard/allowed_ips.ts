@@ -357,6 +357,24 @@ export class AllowedIps {
   }
 }
 
+/** Offsets of the addresses in an IP header (RFC 791 §3.1, RFC 8200 §3). */
+const IP4 = { SOURCE: 12, DESTINATION: 16 } as const;
+const IP6 = { SOURCE: 8, DESTINATION: 24 } as const;
+
+/** Owner of the destination of the packet whose IP header is at `offset`, or NO_OWNER. */
+export function destinationOwner(table: AllowedIps, view: DataView, offset: number): number {
+  return (view.getUint8(offset) >>> 4) === 4
+    ? table.find4(view, offset + IP4.DESTINATION)
+    : table.find6(view, offset + IP6.DESTINATION);
+}
+
+/** Owner of the source of the packet whose IP header is at `offset`, or NO_OWNER. */
+export function sourceOwner(table: AllowedIps, view: DataView, offset: number): number {
+  return (view.getUint8(offset) >>> 4) === 4
+    ? table.find4(view, offset + IP4.SOURCE)
+    : table.find6(view, offset + IP6.SOURCE);
+}
+
 /** Zeroes all but the first `bits` bits of the 4 words at `offset`. */
 function maskWords(words: Int32Array, offset: number, bits: number): void {
   for (let word = 0; word < 4; word++) {

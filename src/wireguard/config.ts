@@ -41,6 +41,16 @@ export interface DeviceUpdate {
   readonly peers?: readonly PeerUpdate[];
 }
 
+/** What a carrier must take over of a configuration, in order. */
+export type RouteChange =
+  /** A peer was added at this slot. @see Board.addPeer */
+  | { readonly type: "peer"; readonly slot: number; readonly generation: number }
+  | { readonly type: "gone"; readonly slot: number }
+  /** It lost all AllowedIPs. */
+  | { readonly type: "clear"; readonly slot: number }
+  | { readonly type: "add"; readonly slot: number; readonly entry: AllowedIp }
+  | { readonly type: "remove"; readonly slot: number; readonly entry: AllowedIp };
+
 /** State of one peer as `wg show` wants it. */
 export interface PeerSnapshot {
   readonly publicKey: Uint8Array;

@@ -7,6 +7,7 @@
  */
 export { WireGuard, type WireGuardOptions } from "./wireguard.ts";
 export { type Peer, type WireGuardEvents } from "./peer.ts";
+export { type CarriedPeer, type Carrying } from "./carrying.ts";
 export {
   COUNTER_BY_RECEIVE,
   NO_PEER,
@@ -18,6 +19,10 @@ export {
 } from "./status.ts";
 export { completeTiming, DEFAULT_TIMING, lastMinuteRekeyMs, type Timing } from "./timing.ts";
 export { MESSAGE } from "./messages.ts";
+export { Board } from "./board.ts";
+export { createBoard } from "./board_layout.ts";
+export { Carrier } from "./carrier.ts";
+export { CarrierBoard } from "./carrier_board.ts";
 export { KEY_BYTES } from "./bytes.ts";
 export type {
   AllowedIp,
@@ -25,4 +30,5 @@ export type {
   DeviceUpdate,
   PeerSnapshot,
   PeerUpdate,
+  RouteChange,
 } from "./config.ts";

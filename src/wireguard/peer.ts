@@ -8,7 +8,10 @@
  */
 import type { NativeBuffer } from "../ports.ts";
 import { ENDPOINT, ENDPOINT_WORDS } from "../ports.ts";
-import { PADDING_BYTES, TRANSPORT_HEADER_BYTES } from "../limits.ts";
+import { TRANSPORT_HEADER_BYTES } from "../limits.ts";
+import { type Answers, AnswerWords, SharedAnswers, TimedAnswers } from "./answers.ts";
+import type { Board } from "./board.ts";
+import { CARRIED, NEWS } from "./board_layout.ts";
 import { KEY_BYTES } from "./bytes.ts";
 import { CookieHolder } from "./cookie.ts";
 import type { DeadlineHeap } from "./deadline_heap.ts";
@@ -17,7 +20,7 @@ import { Initiator, type InitiatorContext } from "./initiator.ts";
 import type { Jitter } from "./jitter.ts";
 import { parseResponse, RESPONSE_BYTES } from "./messages.ts";
 import { type OpenedInitiation, SessionKeys } from "./noise.ts";
-import { Session } from "./session.ts";
+import { paddedLength, Session } from "./session.ts";
 import { SessionSet } from "./session_set.ts";
 import { RECEIVE, SEAL } from "./status.ts";
 import { compareTimestamps } from "./tai64n.ts";
@@ -51,6 +54,8 @@ export interface PeerContext extends InitiatorContext {
   readonly sessions: IndexTable<Session>;
   /** DATA_BYTES_MIN bytes in which keepalives are sealed. */
   readonly keepalive: NativeBuffer;
+  /** Where carriers find sessions and peers; null = there are none. */
+  readonly board: Board | null;
   mtuBytes: number;
 }
 
@@ -90,6 +95,7 @@ export class Peer {
 
   readonly #context: PeerContext;
   readonly #timers: PeerTimers;
+  readonly #answers: Answers;
   /** null = no handshake message has been sent: of many peers most are never heard of, and memory is theirs. */
   #cookies: CookieHolder | null = null;
   readonly #initiator: Initiator;
@@ -98,8 +104,6 @@ export class Peer {
   readonly #sessions: SessionSet;
   /** Timestamp of the last initiation that was taken, null = none. */
   #lastTimestamp: Uint8Array | null = null;
-  /** Data came in while the keepalive timer ran: one more keepalive after it (linux timers.c). */
-  #needsAnotherKeepalive = false;
   /** The renewal of a session that is only received on was asked for. */
   #lastMinuteAsked = false;
   #persistentKeepaliveMs = 0;
@@ -111,6 +115,12 @@ export class Peer {
     this.#initiator = new Initiator(context, slot, this.publicKey);
     this.#sessions = new SessionSet(context.sessions);
     this.#timers = new PeerTimers(slot, context.deadlines, context.time);
+    const { board } = context;
+    this.#answers = board === null ? new TimedAnswers(context, this.#timers) : new SharedAnswers(
+      context,
+      this.#timers,
+      new AnswerWords(board.views, board.views.peer(slot)),
+    );
     this.#numbers[NUMBER.HANDSHAKE_SENT_MS] = -Infinity;
     this.#numbers[NUMBER.INITIATION_TAKEN_MS] = -Infinity;
   }
@@ -126,22 +136,22 @@ export class Peer {
 
   /** Datagrams sent, as the data plane reported them. */
   get txDatagrams(): number {
-    return this.#numbers[NUMBER.TX_DATAGRAMS];
+    return this.#numbers[NUMBER.TX_DATAGRAMS] + this.#carried(CARRIED.TX_DATAGRAMS);
   }
 
   /** Authentic datagrams received, as the data plane reported them. */
   get rxDatagrams(): number {
-    return this.#numbers[NUMBER.RX_DATAGRAMS];
+    return this.#numbers[NUMBER.RX_DATAGRAMS] + this.#carried(CARRIED.RX_DATAGRAMS);
   }
 
   /** UDP payload bytes sent, as the data plane reported them. */
   get txBytes(): number {
-    return this.#numbers[NUMBER.TX_BYTES];
+    return this.#numbers[NUMBER.TX_BYTES] + this.#carried(CARRIED.TX_BYTES);
   }
 
   /** UDP payload bytes of authentic datagrams received, as the data plane reported them. */
   get rxBytes(): number {
-    return this.#numbers[NUMBER.RX_BYTES];
+    return this.#numbers[NUMBER.RX_BYTES] + this.#carried(CARRIED.RX_BYTES);
   }
 
   /** Unix time of the last completed handshake; 0 = none. */
@@ -161,6 +171,10 @@ export class Peer {
     this.#numbers[NUMBER.RX_BYTES] += bytes;
   }
 
+  #carried(field: number): number {
+    return this.#context.board?.sum(this.slot, field) ?? 0;
+  }
+
   // ---- Packets --------------------------------------------------------------------------------------------------
 
   /**
@@ -176,17 +190,12 @@ export class Peer {
       this.#wantSession();
       return SEAL.NO_SESSION;
     }
-    const paddedLength = this.#paddedLength(length);
+    const padded = paddedLength(length, this.#context.mtuBytes);
     const bytes = buffer.bytes;
-    for (let at = offset + length; at < offset + paddedLength; at++) bytes[at] = 0;
-    const sealedLength = session.seal(buffer, offset, paddedLength);
+    for (let at = offset + length; at < offset + padded; at++) bytes[at] = 0;
+    const sealedLength = session.seal(buffer, offset, padded);
     this.#onSent();
-    if (length !== 0 && !this.#timers.isRunning(TIMER.NO_ANSWER)) {
-      const { timing, jitter } = this.#context;
-      const waitMs = timing.keepaliveTimeoutMs + timing.rekeyTimeoutMs +
-        jitter.nextMs(timing.rekeyTimeoutJitterMs);
-      this.#timers.start(TIMER.NO_ANSWER, waitMs);
-    }
+    if (length !== 0) this.#answers.dataSent();
     if (session.wantsRenewal()) this.#wantSession();
     return sealedLength;
   }
@@ -203,25 +212,27 @@ export class Peer {
   ): void {
     this.#moveEndpoint(endpoints, endpointOffset);
     this.#onReceived();
-    if (!isKeepalive) {
-      if (this.#timers.isRunning(TIMER.KEEPALIVE)) {
-        this.#needsAnotherKeepalive = true;
-      } else {
-        this.#needsAnotherKeepalive = false;
-        this.#timers.start(TIMER.KEEPALIVE, this.#context.timing.keepaliveTimeoutMs);
-      }
-    }
+    if (!isKeepalive) this.#answers.dataReceived();
     if (this.#sessions.confirm(session)) {
+      this.publish();
       this.#onHandshakeDone();
       this.#context.events.sessionReady(this);
     }
     this.#renewAtLastMinute();
   }
 
-  /** Linux calculate_skb_padding: to 16 bytes, but not beyond the MTU, so that no full packet grows. */
-  #paddedLength(length: number): number {
-    const padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
-    return Math.max(length, Math.min(padded, this.#context.mtuBytes));
+  /** What carriers have to say of this peer. @param movedTo An endpoint, valid iff it moved. */
+  onNews(news: number, movedTo: Uint32Array): void {
+    if ((news & NEWS.MOVED) !== 0) this.#moveEndpoint(movedTo, 0);
+    if ((news & NEWS.RENEW) !== 0) this.#wantSession();
+    if ((news & NEWS.LAST_MINUTE) !== 0) this.#renewAtLastMinute();
+    this.#answers.rearm();
+  }
+
+  /** Tells carriers where the peer is and which session seals. */
+  publish(): void {
+    const { current } = this.#sessions;
+    this.#context.board?.writePeer(this.slot, this, current?.place ?? null);
   }
 
   /** Renews a session on which we only receive, before it ends (§6.2). */
@@ -245,7 +256,7 @@ export class Peer {
     endpoints: Uint32Array,
     endpointOffset: number,
   ): number {
-    const { noise, timing, crypto, time } = this.#context;
+    const { noise, timing, time } = this.#context;
     const staticStatic = this.#initiator.staticStatic();
     if (staticStatic === null || !noise.openTimestamp(opened, bytes, staticStatic)) {
       return RECEIVE.HANDSHAKE_INVALID;
@@ -266,14 +277,7 @@ export class Peer {
     this.#moveEndpoint(endpoints, endpointOffset);
     this.#onReceived();
 
-    const session = new Session(crypto, timing, time, {
-      peerSlot: this.slot,
-      localIndex,
-      remoteIndex: opened.senderIndex,
-      isInitiator: false,
-      keys,
-    });
-    keys.wipe();
+    const session = this.#derive(keys, localIndex, opened.senderIndex, false);
     this.#sessions.addUnconfirmed(session);
     this.#onSessionDerived();
     this.#sendHandshake(message);
@@ -289,26 +293,34 @@ export class Peer {
     endpoints: Uint32Array,
     endpointOffset: number,
   ): number {
-    const { timing, crypto, time } = this.#context;
     const keys = new SessionKeys();
     const localIndex = this.#initiator.finish(bytes, this.presharedKey, keys);
     if (localIndex === 0) return RECEIVE.HANDSHAKE_INVALID;
     this.#moveEndpoint(endpoints, endpointOffset);
     this.#onReceived();
 
-    const session = new Session(crypto, timing, time, {
-      peerSlot: this.slot,
-      localIndex,
-      remoteIndex: parseResponse(bytes).senderIndex,
-      isInitiator: true,
-      keys,
-    });
-    keys.wipe();
+    const session = this.#derive(keys, localIndex, parseResponse(bytes).senderIndex, true);
     this.#sessions.addConfirmed(session, this.#initiator.yields());
+    this.publish();
     this.#onSessionDerived();
     this.#onHandshakeDone();
     if (this.#context.events.sessionReady(this) === 0) this.sendKeepalive();
     return RECEIVE.HANDSHAKE;
+  }
+
+  /** Makes a session of `keys`, which are wiped. */
+  #derive(
+    keys: SessionKeys,
+    localIndex: number,
+    remoteIndex: number,
+    isInitiator: boolean,
+  ): Session {
+    const { crypto, timing, time, board } = this.#context;
+    const options = { peerSlot: this.slot, localIndex, remoteIndex, isInitiator, keys };
+    const place = board?.reserve({ ...options, birthMs: time.nowMs }) ?? null;
+    const session = new Session(crypto, timing, time, { ...options, place });
+    keys.wipe();
+    return session;
   }
 
   /** Takes a cookie for our next handshake message. @returns Whether it was authentic. */
@@ -362,6 +374,7 @@ export class Peer {
   #onSessionDerived(): void {
     const { rejectAfterTimeMs } = this.#context.timing;
     this.#timers.start(TIMER.ERASE, ERASE_AFTER_LIFETIMES * rejectAfterTimeMs);
+    this.#answers.rearm();
   }
 
   // ---- Timers ---------------------------------------------------------------------------------------------------
@@ -371,21 +384,26 @@ export class Peer {
     const timers = this.#timers;
     if (timers.take(TIMER.ERASE)) this.#erase();
     if (timers.take(TIMER.RETRANSMIT)) this.#retransmit();
-    if (timers.take(TIMER.NO_ANSWER)) {
+    if (this.#answers.takeSilence()) {
       this.#forgetLocalAddress();
       this.#wantSession();
     }
-    if (timers.take(TIMER.KEEPALIVE)) {
+    if (this.#answers.takeDebt()) {
       this.sendKeepalive();
-      if (this.#needsAnotherKeepalive) {
-        this.#needsAnotherKeepalive = false;
-        timers.start(TIMER.KEEPALIVE, this.#context.timing.keepaliveTimeoutMs);
-      }
+      this.#answers.repay();
     }
-    if (timers.take(TIMER.PERSISTENT) && this.#persistentKeepaliveMs > 0) {
-      this.sendKeepalive();
-    }
+    if (timers.take(TIMER.PERSISTENT) && this.#persistentKeepaliveMs > 0) this.#keepOpen();
+    this.#answers.rearm();
     timers.reschedule();
+  }
+
+  /** Sends a persistent keepalive, unless carriers sent or received since the timer was set. */
+  #keepOpen(): void {
+    const { board, time } = this.#context;
+    const lastMs = board?.lastMs(this.slot) ?? 0;
+    const leftMs = lastMs + this.#persistentKeepaliveMs - time.nowMs;
+    if (leftMs > 0 && lastMs > 0) this.#timers.start(TIMER.PERSISTENT, leftMs);
+    else this.sendKeepalive();
   }
 
   /** Sends an empty message, or starts a handshake where there is no session. */
@@ -402,18 +420,18 @@ export class Peer {
       this.#initiate();
       return;
     }
-    this.#timers.stop(TIMER.KEEPALIVE);
+    this.#answers.stopOwing();
     this.#initiator.drop();
     events.sessionFailed(this);
   }
 
   #onSent(): void {
-    this.#timers.stop(TIMER.KEEPALIVE);
+    this.#answers.sent();
     this.#onTraversal();
   }
 
   #onReceived(): void {
-    this.#timers.stop(TIMER.NO_ANSWER);
+    this.#answers.received();
     this.#onTraversal();
   }
 
@@ -433,11 +451,13 @@ export class Peer {
     if (word === ENDPOINT_WORDS) return;
     if (word < ENDPOINT_REMOTE_WORDS && this.hasEndpoint) this.roams++;
     for (; word < ENDPOINT_WORDS; word++) own[word] = endpoints[endpointOffset + word];
+    this.publish();
   }
 
   /** The address that we sent from may be what fails: the kernel is to choose anew (linux timers.c). */
   #forgetLocalAddress(): void {
     this.endpoint.fill(0, ENDPOINT.LOCAL_ADDRESS);
+    this.publish();
   }
 
   // ---- Configuration --------------------------------------------------------------------------------------------
@@ -461,7 +481,7 @@ export class Peer {
     const wasAsking = this.#timers.isRunning(TIMER.RETRANSMIT);
     this.#erase();
     this.#timers.stop(TIMER.RETRANSMIT);
-    this.#timers.stop(TIMER.NO_ANSWER);
+    this.#answers.stopAwaiting();
     this.#timers.stop(TIMER.ERASE);
     this.#initiator.reset();
     this.#numbers[NUMBER.HANDSHAKE_SENT_MS] = -Infinity;
@@ -483,7 +503,8 @@ export class Peer {
   #erase(): void {
     this.#initiator.drop();
     this.#sessions.clear();
-    this.#timers.stop(TIMER.KEEPALIVE);
+    this.publish();
+    this.#answers.stopOwing();
     this.#lastMinuteAsked = false;
   }
 }

@@ -14,9 +14,24 @@ const WORD_BITS = 32;
 /** Remembers received counters exactly within the window; whatever lies below it counts as received. */
 export class ReplayWindow {
   /** One bit per counter modulo REPLAY_WINDOW_BITS. */
-  readonly #bits = new Int32Array(REPLAY_WINDOW_BITS / WORD_BITS);
+  readonly #bits: Int32Array;
   /** The largest counter received, -1 = none. In an array, for a class field would box it. */
-  readonly #largest = new Float64Array(1).fill(-1);
+  readonly #largest: Float64Array;
+
+  /** Makes an empty window in memory of its own; or one in memory that others may use too, left as it is. */
+  constructor(
+    bits: Int32Array = new Int32Array(REPLAY_WINDOW_BITS / WORD_BITS),
+    largest: Float64Array = new Float64Array(1).fill(-1),
+  ) {
+    this.#bits = bits;
+    this.#largest = largest;
+  }
+
+  /** Forgets all counters. */
+  reset(): void {
+    this.#bits.fill(0);
+    this.#largest[0] = -1;
+  }
 
   /** Tells whether `counter` is neither received nor too old to tell. */
   isNew(counter: number): boolean {
@@ -25,6 +40,13 @@ export class ReplayWindow {
     if (counter <= largest - REPLAY_WINDOW_BITS) return false;
     const bit = counter & BIT_MASK;
     return (this.#bits[bit >>> 5] & (1 << (bit & 31))) === 0;
+  }
+
+  /** Remembers `counter`, if it is new. @returns Whether it was. */
+  accept(counter: number): boolean {
+    if (!this.isNew(counter)) return false;
+    this.mark(counter);
+    return true;
   }
 
   /** Remembers `counter`, for which isNew was true. */

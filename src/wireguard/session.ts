@@ -2,20 +2,29 @@
  * One session: two keys, our counter, and the window of the other's (whitepaper §5.4.6).
  *
  * In: plaintext in a buffer with room for a header in front and a tag behind, or a data message. Out: the other,
- * in place. Guarantees: no counter is used twice in either direction; nothing seals or opens past the session's end.
+ * in place. Guarantees: no counter is used twice in either direction, whichever workers share the session; nothing
+ * seals or opens past the session's end.
  * Not here: which session is used when (peer.ts).
  */
 import type { AeadKey, CryptoPort, NativeBuffer } from "../ports.ts";
-import { TAG_BYTES, TRANSPORT_HEADER_BYTES } from "../limits.ts";
+import { NONCE_BLOCK, PADDING_BYTES, TAG_BYTES, TRANSPORT_HEADER_BYTES } from "../limits.ts";
 import { DATA, MESSAGE } from "./messages.ts";
 import type { SessionKeys } from "./noise.ts";
 import { ReplayWindow } from "./replay.ts";
+import type { SessionPlace, SharedSession } from "./shared_session.ts";
 import { RECEIVE } from "./status.ts";
 import type { PresentTime } from "./time.ts";
 import type { Timing } from "./timing.ts";
 
 /** Indices in a session's numbers, a Float64Array because class fields of this size may be boxed on each write. */
-const NUMBER = { BIRTH_MS: 0, COUNTER: 1, REMOTE_INDEX: 2 } as const;
+const NUMBER = {
+  BIRTH_MS: 0,
+  /** The next counter. */
+  COUNTER: 1,
+  /** The first counter that is not ours to use: Infinity, unless others seal, too. */
+  COUNTER_END: 2,
+  REMOTE_INDEX: 3,
+} as const;
 
 const WORD = 2 ** 32;
 
@@ -30,6 +39,16 @@ export interface SessionOptions {
   readonly isInitiator: boolean;
   /** Read, not kept. */
   readonly keys: SessionKeys;
+  /** When it was derived; absent: now. */
+  readonly birthMs?: number;
+  /** Where other workers find it; absent or null = nobody else has it. */
+  readonly place?: SessionPlace | null;
+}
+
+/** Linux calculate_skb_padding: to 16 bytes, but not beyond the MTU, so that no full packet grows. */
+export function paddedLength(length: number, mtuBytes: number): number {
+  const padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
+  return Math.max(length, Math.min(padded, mtuBytes));
 }
 
 /** A pair of transport keys. */
@@ -37,12 +56,15 @@ export class Session {
   readonly peerSlot: number;
   readonly localIndex: number;
   readonly isInitiator: boolean;
+  /** null = no other worker has it. */
+  readonly place: SessionPlace | null;
   readonly #timing: Timing;
   readonly #time: PresentTime;
   readonly #sendKey: AeadKey;
   readonly #receiveKey: AeadKey;
-  readonly #numbers = new Float64Array(3);
-  readonly #received = new ReplayWindow();
+  readonly #numbers = new Float64Array(4);
+  readonly #shared: SharedSession | null;
+  readonly #received: ReplayWindow | SharedSession;
 
   constructor(crypto: CryptoPort, timing: Timing, time: PresentTime, options: SessionOptions) {
     this.peerSlot = options.peerSlot;
@@ -52,7 +74,11 @@ export class Session {
     this.#time = time;
     this.#sendKey = crypto.aeadKey(options.keys.send);
     this.#receiveKey = crypto.aeadKey(options.keys.receive);
-    this.#numbers[NUMBER.BIRTH_MS] = time.nowMs;
+    this.place = options.place ?? null;
+    this.#shared = this.place?.shared ?? null;
+    this.#received = this.#shared ?? new ReplayWindow();
+    this.#numbers[NUMBER.BIRTH_MS] = options.birthMs ?? time.nowMs;
+    this.#numbers[NUMBER.COUNTER_END] = this.#shared === null ? Infinity : 0;
     this.#numbers[NUMBER.REMOTE_INDEX] = options.remoteIndex;
   }
 
@@ -68,8 +94,19 @@ export class Session {
 
   /** Whether seal may be called. */
   maySeal(): boolean {
+    if (this.#shared !== null) this.#chooseBlock(this.#shared);
     return this.#numbers[NUMBER.COUNTER] < this.#timing.rejectAfterMessages &&
       !this.isExpired();
+  }
+
+  /** Sees to it that the next counter is nobody else's, and not far behind theirs. */
+  #chooseBlock(shared: SharedSession): void {
+    const numbers = this.#numbers;
+    const end = numbers[NUMBER.COUNTER_END];
+    if (numbers[NUMBER.COUNTER] < end && !shared.isBehind(end - NONCE_BLOCK)) return;
+    const first = shared.takeBlock();
+    numbers[NUMBER.COUNTER] = first;
+    numbers[NUMBER.COUNTER_END] = first + NONCE_BLOCK;
   }
 
   /** Whether the one who seals is to renew it (§6.2): by count either side, by age the initiator alone. */
@@ -115,13 +152,13 @@ export class Session {
     if (!this.#receiveKey.open(buffer, sealed, length - TRANSPORT_HEADER_BYTES, counter)) {
       return RECEIVE.AUTHENTICATION;
     }
-    this.#received.mark(counter);
-    return RECEIVE.DATA;
+    return this.#received.accept(counter) ? RECEIVE.DATA : RECEIVE.REPLAY;
   }
 
   /** Wipes the keys. Not to be used after. */
   destroy(): void {
     this.#sendKey.destroy();
     this.#receiveKey.destroy();
+    this.place?.end();
   }
 }

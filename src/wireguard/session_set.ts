@@ -57,6 +57,7 @@ export class SessionSet {
     }
     this.#current = session;
     this.#table.add(session.localIndex, session);
+    session.place?.publish();
   }
 
   /** A message opened under `session`. @returns Whether that confirmed it: it seals from now on. */
@@ -65,6 +66,7 @@ export class SessionSet {
     this.#retire(this.#current);
     this.#current = session;
     this.#next = null;
+    session.place?.publish();
     return true;
   }
 

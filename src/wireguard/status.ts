@@ -36,6 +36,8 @@ export const RECEIVE = {
   EXPIRED_SESSION: 12,
   AUTHENTICATION: 13,
   REPLAY: 14,
+  /** A carrier left it as it was: it is for the protocol's worker. A rejection only if that cannot take it. */
+  ELSEWHERE: 15,
 } as const;
 
 /** First status of RECEIVE that is a rejection. */
@@ -59,6 +61,7 @@ export const COUNTER_BY_RECEIVE: Int32Array = (() => {
     EXPIRED_SESSION: COUNTER.inExpiredSession,
     AUTHENTICATION: COUNTER.inAuthentication,
     REPLAY: COUNTER.inReplay,
+    ELSEWHERE: COUNTER.inRelayFull,
   };
   const table = new Int32Array(Object.keys(RECEIVE).length);
   for (const name of Object.keys(RECEIVE) as (keyof typeof RECEIVE)[]) {

@@ -9,9 +9,11 @@
 import type { CryptoPort, NativeBuffer } from "../ports.ts";
 import { ENDPOINT_WORDS } from "../ports.ts";
 import { MTU_BYTES_DEFAULT } from "../limits.ts";
-import { AllowedIps, NO_OWNER } from "./allowed_ips.ts";
+import { AllowedIps, destinationOwner, NO_OWNER, sourceOwner } from "./allowed_ips.ts";
+import type { Board, NewsListener } from "./board.ts";
 import { equalConstantTime, isAllZero, KEY_BYTES, mapKey } from "./bytes.ts";
-import type { AllowedIp, DeviceSnapshot, DeviceUpdate, PeerUpdate } from "./config.ts";
+import type { CarriedPeer, Carrying } from "./carrying.ts";
+import type { AllowedIp, DeviceSnapshot, DeviceUpdate, PeerUpdate, RouteChange } from "./config.ts";
 import { CookieChecker } from "./cookie.ts";
 import { DeadlineHeap } from "./deadline_heap.ts";
 import { IndexTable } from "./index_table.ts";
@@ -43,17 +45,15 @@ export interface WireGuardOptions {
   /** Times other than the protocol's own. */
   readonly timing?: Partial<Timing>;
   readonly mtuBytes?: number;
+  /** Where carriers find sessions and peers; absent: there are none. */
+  readonly board?: Board | null;
 }
-
-/** Offsets of the addresses in an IP header (RFC 791 §3.1, RFC 8200 §3). */
-const IP4 = { SOURCE: 12, DESTINATION: 16 } as const;
-const IP6 = { SOURCE: 8, DESTINATION: 24 } as const;
 
 /**
  * See file header. Times: `nowMs` is monotonic and counts suspension, `wallMs` is Unix time. What seals and receives
  * goes by the time that was given last: by setTime, tick or configure.
  */
-export class WireGuard {
+export class WireGuard implements Carrying {
   readonly #crypto: CryptoPort;
   readonly #context: PeerContext;
   readonly #allowedIps = new AllowedIps();
@@ -61,6 +61,11 @@ export class WireGuard {
   readonly #freeSlots: number[] = [];
   /** By mapKey of the public key, in the order of adding. */
   readonly #peerByKey = new Map<string, Peer>();
+
+  /** What carriers have not been told yet; stays empty where there are none. */
+  #routeChanges: RouteChange[] = [];
+  readonly #onNews: NewsListener = (slot, news, movedTo) =>
+    this.#peers[slot]?.onNews(news, movedTo);
 
   /** null = we have no key, so no handshake is for us. */
   #checker: CookieChecker | null = null;
@@ -103,6 +108,7 @@ export class WireGuard {
       },
       keepalive: { bytes: new Uint8Array(keepaliveMemory), view: new DataView(keepaliveMemory) },
       identity: null,
+      board: options.board ?? null,
       mtuBytes: options.mtuBytes ?? MTU_BYTES_DEFAULT,
       timestampWallMs: 0,
     };
@@ -121,18 +127,13 @@ export class WireGuard {
 
   /** The peer whose AllowedIPs are the longest match of the packet's destination. @param offset Of its IP header. */
   peerByDestination(view: DataView, offset: number): Peer | null {
-    const owner = (view.getUint8(offset) >>> 4) === 4
-      ? this.#allowedIps.find4(view, offset + IP4.DESTINATION)
-      : this.#allowedIps.find6(view, offset + IP6.DESTINATION);
+    const owner = destinationOwner(this.#allowedIps, view, offset);
     return owner === NO_OWNER ? null : this.#peers[owner];
   }
 
   /** Whether `peer`'s AllowedIPs are the longest match of the packet's source. @param offset Of its IP header. */
-  sourceAllowed(peer: Peer, view: DataView, offset: number): boolean {
-    const owner = (view.getUint8(offset) >>> 4) === 4
-      ? this.#allowedIps.find4(view, offset + IP4.SOURCE)
-      : this.#allowedIps.find6(view, offset + IP6.SOURCE);
-    return owner === peer.slot;
+  sourceAllowed(peer: CarriedPeer, view: DataView, offset: number): boolean {
+    return sourceOwner(this.#allowedIps, view, offset) === peer.slot;
   }
 
   /**
@@ -140,8 +141,9 @@ export class WireGuard {
    * behind. The buffer has PADDING_BYTES - 1 + TAG_BYTES to spare there.
    * @returns Length of the datagram, which starts at `offset` - TRANSPORT_HEADER_BYTES; or one of SEAL.
    */
-  seal(peer: Peer, buffer: NativeBuffer, offset: number, length: number): number {
-    return peer.seal(buffer, offset, length);
+  seal(peer: CarriedPeer, buffer: NativeBuffer, offset: number, length: number): number {
+    // All peers that this object gives out are of this class.
+    return (peer as Peer).seal(buffer, offset, length);
   }
 
   /**
@@ -250,6 +252,20 @@ export class WireGuard {
   /** The data plane says that more comes in than it can do, or that it is over. Holds for a second. */
   setUnderLoad(underLoad: boolean, nowMs: number): void {
     this.#load.judge(underLoad, nowMs);
+  }
+
+  /** Hears what carriers have to say of peers. */
+  hearCarriers(): void {
+    this.#context.board?.takeNews(this.#onNews);
+  }
+
+  /** Hands out what carriers are to take over of the configurations since. */
+  takeRouteChanges(): readonly RouteChange[] {
+    return this.#routeChanges.splice(0);
+  }
+
+  #tellRoute(change: RouteChange): void {
+    if (this.#context.board !== null) this.#routeChanges.push(change);
   }
 
   // ---- Time -----------------------------------------------------------------------------------------------------
@@ -388,9 +404,17 @@ export class WireGuard {
 
   #changeAllowedIps(peer: Peer, change: PeerUpdate, moved: Set<Peer>): void {
     const table = this.#allowedIps;
-    if (change.replaceAllowedIps === true) table.removeAll(peer.slot);
-    for (const entry of change.removeAllowedIps ?? []) table.remove(entry, peer.slot);
+    const { slot } = peer;
+    if (change.replaceAllowedIps === true) {
+      table.removeAll(slot);
+      this.#tellRoute({ type: "clear", slot });
+    }
+    for (const entry of change.removeAllowedIps ?? []) {
+      table.remove(entry, slot);
+      this.#tellRoute({ type: "remove", slot, entry });
+    }
     for (const entry of change.allowedIps ?? []) {
+      this.#tellRoute({ type: "add", slot, entry });
       const loser = table.add(entry, peer.slot);
       if (loser !== NO_OWNER) moved.add(this.#peers[loser]!);
     }
@@ -399,6 +423,10 @@ export class WireGuard {
 
   #addPeer(publicKey: Uint8Array): Peer {
     const slot = this.#freeSlots.pop() ?? this.#peers.length;
+    const { board } = this.#context;
+    if (board !== null) {
+      this.#tellRoute({ type: "peer", slot, generation: board.addPeer(slot) });
+    }
     const peer = new Peer(this.#context, slot, publicKey);
     this.#peers[slot] = peer;
     this.#peerByKey.set(mapKey(publicKey), peer);
@@ -411,6 +439,7 @@ export class WireGuard {
     peer.remove();
     this.#peers[peer.slot] = null;
     this.#freeSlots.push(peer.slot);
+    this.#tellRoute({ type: "gone", slot: peer.slot });
   }
 
   /** The address that stands for the peer in physical rows. */
@@ -420,6 +449,7 @@ export class WireGuard {
     peer.overlayFamily = chosen?.family ?? 0;
     if (chosen === undefined) peer.overlayAddress.fill(0);
     else peer.overlayAddress.set(chosen.addressWords);
+    peer.publish();
   }
 }
 

@@ -63,6 +63,8 @@ export interface TunnelConfig {
   readonly timers?: TimersConfig;
   /** Which offloads ours may use; default: what TUNLOG_SYSTEM_OFFLOADS says, or all that work. */
   readonly offloads?: OffloadChoice;
+  /** Data-plane threads of ours; default: what TUNLOG_SYSTEM_WORKERS says, or the node's own choice. */
+  readonly workers?: number;
   /** Lines of [FlowLog], e.g. `Output = /path`. Default: `Output = none`. */
   readonly flowLog?: readonly string[];
   /** Further lines of [Interface]. */
@@ -84,7 +86,9 @@ export function renderConfig(config: TunnelConfig): string {
     for (const [key, seconds] of Object.entries(config.timers)) lines.push(`${key} = ${seconds}`);
   }
   const offloads = config.offloads ?? process.env.TUNLOG_SYSTEM_OFFLOADS;
+  const workers = config.workers ?? process.env.TUNLOG_SYSTEM_WORKERS;
   if (offloads !== undefined) lines.push("", "[DataPlane]", `Offloads = ${offloads}`);
+  if (workers !== undefined) lines.push("", "[DataPlane]", `Workers = ${workers}`);
   lines.push("", "[FlowLog]", ...config.flowLog ?? ["Output = none"]);
   return `${lines.join("\n")}\n`;
 }

@@ -513,6 +513,16 @@ const WRONG: readonly (readonly [before: string, line: string, said: RegExp])[] 
   ],
   [
     `${INTERFACE}[DataPlane]\n`,
+    "Workers = 0",
+    /^Workers "0" must be auto or a whole number 1..16$/,
+  ],
+  [
+    `${INTERFACE}[DataPlane]\n`,
+    "Workers = 17",
+    /^Workers "17" must be auto or a whole number 1..16$/,
+  ],
+  [
+    `${INTERFACE}[DataPlane]\n`,
     "Offloads = on",
     /^Offloads "on" must be auto, none, tun, udp$/,
   ],
@@ -817,6 +827,13 @@ test("parseNodeConfig() throws nothing but ConfigError, and no secret with it, w
     { seed: 2, numRuns: 2000 },
   );
   assert.ok(parsed > 20, `only ${parsed} texts were taken`);
+});
+
+test("parseNodeConfig() reads how many workers are wanted, the node's choice unless it is said", () => {
+  assert.equal(parse(INTERFACE).workers, "auto");
+  for (const [text, workers] of [["auto", "auto"], ["1", 1], ["16", 16]] as const) {
+    assert.equal(parse(`${INTERFACE}[DataPlane]\nWorkers = ${text}\n`).workers, workers);
+  }
 });
 
 test("parseNodeConfig() reads which offloads may be used, all unless it is said", () => {

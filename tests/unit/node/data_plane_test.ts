@@ -7,6 +7,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { ERRNO } from "../../../src/errors.ts";
 import { endpointWords } from "../../../src/node/config_values.ts";
+import { FlowWriter } from "../../../src/flow/mod.ts";
 import { createBatch, parseAddress } from "../../../src/packet/mod.ts";
 import { memoryBuffer, type MemoryUdp } from "../../../src/platform/memory.ts";
 import { assertConserved, End, lab, packet, PORT } from "./data_plane_lab.ts";
@@ -217,4 +218,28 @@ test("DataPlane conserves every packet over faulty networks", () => {
   }
   assert.ok(delivered > seeds * 300, `only ${delivered} packets got through`);
   assert.ok(folded > 0, "the table never overflowed: the test is too small");
+});
+
+test("DataPlane.step() takes back a wake-up before it looks, so that one which comes meanwhile is not lost", () => {
+  const { a } = lab({ seed: 20 });
+  a.wake.wake();
+  // Somebody asks for the bank while the step that was woken is past the hand-over, and wakes again.
+  const { handOver } = FlowWriter.prototype;
+  let calls = 0;
+  FlowWriter.prototype.handOver = function (this: FlowWriter): void {
+    handOver.call(this);
+    if (++calls === 2) {
+      a.virtual.flip();
+      a.wake.wake();
+    }
+  };
+  try {
+    assert.ok(a.dataPlane.step(0));
+  } finally {
+    FlowWriter.prototype.handOver = handOver;
+  }
+  assert.equal(a.virtual.acknowledged(), false);
+  assert.ok(a.wake.pending, "the next wait ends at once");
+  assert.ok(a.dataPlane.step(0));
+  assert.ok(a.virtual.acknowledged());
 });

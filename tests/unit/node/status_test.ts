@@ -31,6 +31,7 @@ const STATUS: NodeStatus = {
   runtime: "deno 2.9.6",
   cryptoName: "libcrypto 3.0.17",
   offloads: [],
+  workers: [5],
   processId: 42,
   startedWallMs: WALL_MS - 3_723_000,
   peers: [{
@@ -114,6 +115,13 @@ const STATUS: NodeStatus = {
   warnings: ["DNS is not applied"],
 };
 
+test("formatStatus() says how packets were shared out between workers", () => {
+  const textOf = (workers: number[]) =>
+    formatStatus({ ...STATUS, workers }, { color: false, wallMs: WALL_MS });
+  assert.match(textOf([3, 1]), /^ {2}workers: 2 \(75 %, 25 % of packets\)$/m);
+  assert.match(textOf([0, 0, 0]), /^ {2}workers: 3$/m);
+});
+
 test("formatStatus() writes a status in the style of wg show", () => {
   assert.equal(
     formatStatus(STATUS, { color: false, wallMs: WALL_MS }),
@@ -125,6 +133,7 @@ test("formatStatus() writes a status in the style of wg show", () => {
   mtu: 1420
   runtime: deno 2.9.6, libcrypto 3.0.17, process 42
   offloads: none
+  workers: 1
   up for: 1 hour, 2 minutes, 3 seconds
 
 peer: new (Alice)

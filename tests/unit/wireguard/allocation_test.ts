@@ -7,7 +7,12 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import process from "node:process";
 import {
-  type Peer,
+  Board,
+  type CarriedPeer,
+  Carrier,
+  CarrierBoard,
+  type Carrying,
+  createBoard,
   RECEIVE,
   RESULT,
   RESULT_WORDS,
@@ -36,8 +41,8 @@ class PlainCrypto extends ScriptedCrypto {
   }
 }
 
-/** Two WireGuards whose messages reach one another at once. */
-function connectedPair(): [WireGuard, WireGuard] {
+/** Two WireGuards whose messages reach one another at once. @param boards Where carriers find their sessions. */
+function connectedPair(boards: readonly (Board | null)[]): [WireGuard, WireGuard] {
   const port = CRYPTO_PORTS.at(-1)!;
   const endpoint = endpoint4(0x7f000001);
   const result = new Uint32Array(RESULT_WORDS);
@@ -53,7 +58,7 @@ function connectedPair(): [WireGuard, WireGuard] {
       sessionFailed: () => {},
     };
     const crypto = new PlainCrypto(port, (output) => port.random(output));
-    const wireguard = new WireGuard({ crypto, events });
+    const wireguard = new WireGuard({ crypto, events, board: boards[side]! });
     wireguard.configure({ privateKey: new Uint8Array(32).fill(side + 1) }, 0, 1e12);
     pair.push(wireguard);
   }
@@ -75,12 +80,43 @@ function connectedPair(): [WireGuard, WireGuard] {
   return [pair[0], pair[1]];
 }
 
-test("seal(), receive(), peerByDestination() and sourceAllowed() allocate nothing per packet", {
-  skip: process.versions.bun === undefined
-    ? false
-    : "JavaScriptCore does not tell its heap exactly",
-}, () => {
-  const [a, b] = connectedPair();
+/** Carriers of what two WireGuards have agreed. */
+function connectedCarriers(): [Carrier, Carrier] {
+  const memories = [0, 1].map(() => createBoard({ peersMax: 4, sessionsMax: 4, carriers: 1 }));
+  const pair = connectedPair(memories.map((memory) => new Board(memory, () => {})));
+  // The responder's session is confirmed by the first packet.
+  const buffer = labBuffer(256);
+  const [peer] = pair[0].peers();
+  const length = pair[0].seal(peer!, buffer, OFFSET, PACKET_BYTES);
+  pair[1].receive(buffer, 0, length, endpoint4(0x7f000001), 0, new Uint32Array(RESULT_WORDS));
+  const [first, second] = memories.map((memory, side) => {
+    const crypto = new PlainCrypto(CRYPTO_PORTS.at(-1)!, () => {});
+    const board = new CarrierBoard(memory, 0, () => {});
+    const carrier = new Carrier({ crypto, board, mtuBytes: 1_420 });
+    carrier.change(pair[side]!.takeRouteChanges());
+    return carrier;
+  });
+  return [first!, second!];
+}
+
+for (
+  const [name, connect] of [
+    ["WireGuard", (): [Carrying, Carrying] => connectedPair([null, null])],
+    ["Carrier", (): [Carrying, Carrying] => connectedCarriers()],
+  ] as const
+) {
+  test(
+    `${name}: seal(), receive(), peerByDestination() and sourceAllowed() allocate nothing per packet`,
+    {
+      skip: process.versions.bun === undefined
+        ? false
+        : "JavaScriptCore does not tell its heap exactly",
+    },
+    () => measure(...connect()),
+  );
+}
+
+function measure(a: Carrying, b: Carrying): void {
   const buffer = labBuffer(2048);
   const { view } = buffer;
   const endpoints = endpoint4(0x7f000001);
@@ -90,8 +126,8 @@ test("seal(), receive(), peerByDestination() and sourceAllowed() allocate nothin
   view.setUint32(OFFSET + 16, 0x0a000001);
   let nowMs = 2.25;
   let taken = 0;
-  const move = (from: WireGuard, to: WireGuard): void => {
-    const peer = from.peerByDestination(view, OFFSET) as Peer;
+  const move = (from: Carrying, to: Carrying): void => {
+    const peer = from.peerByDestination(view, OFFSET) as CarriedPeer;
     const length = from.seal(peer, buffer, OFFSET, PACKET_BYTES);
     const status = to.receive(buffer, 0, length, endpoints, 0, result);
     if (status !== RECEIVE.DATA) return;
@@ -121,4 +157,4 @@ test("seal(), receive(), peerByDestination() and sourceAllowed() allocate nothin
   }
   assert.equal(taken, PACKETS * (ROUNDS + 10));
   assert.ok(least < BYTES_PER_PACKET_MAX, `${least} bytes per packet`);
-});
+}
