@@ -60,6 +60,11 @@ export const BENCHMARKS: readonly Benchmark[] = [
   { command: [...bun, "tests/bench/offload_bench.ts"], quick: ["1", "2"] },
   { command: [...deno, "tests/bench/tun_forward_bench.ts"], quick: ["--quick"] },
   { command: [...deno, "tests/bench/tunnel_bench.ts"], quick: ["--quick"] },
+  {
+    command: [...deno, "tests/bench/workers_bench.ts"],
+    full: ["--rounds", "5", "--seconds", "2"],
+    quick: ["--rounds", "1", "--seconds", "1"],
+  },
   { command: [...deno, "tests/bench/flow_log_cost_bench.ts"], quick: ["--quick"] },
   { command: [...deno, "tests/bench/degradation_bench.ts"], quick: ["--quick"] },
 ];
