@@ -15,6 +15,7 @@ import completionText from "./client/completion.js" with { type: "text" };
 import domText from "./client/dom.js" with { type: "text" };
 import eventStreamText from "./client/event_stream.js" with { type: "text" };
 import exactJsonText from "./client/exact_json.js" with { type: "text" };
+import explorePartsText from "./client/explore_parts.js" with { type: "text" };
 import filesText from "./client/files.js" with { type: "text" };
 import filterBoxText from "./client/filter_box.js" with { type: "text" };
 import gridText from "./client/grid.js" with { type: "text" };
@@ -68,6 +69,7 @@ export const ASSETS: Readonly<Record<string, Asset>> = {
   "dom.js": script(domText),
   "event_stream.js": script(eventStreamText),
   "exact_json.js": script(exactJsonText),
+  "explore_parts.js": script(explorePartsText),
   "files.js": script(filesText),
   "filter_box.js": script(filterBoxText),
   "grid.js": script(gridText),

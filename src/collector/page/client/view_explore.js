@@ -6,6 +6,15 @@ import { Chart } from "./chart.js";
 import { classTag, h, moment, nameOf, quantity, replace } from "./dom.js";
 import { apiCall, downloadButtons } from "./files.js";
 import { FilterBox } from "./filter_box.js";
+import {
+  bytesOf,
+  capitalized,
+  DIMENSIONS,
+  dimensionText,
+  flowHref,
+  labelOf,
+  valueOf,
+} from "./explore_parts.js";
 import { lostOf, ratesOf } from "./grid.js";
 import { endText, narrowed, protoName, shownName, termOf } from "./names.js";
 import { exactText, percentText, sum } from "./numbers.js";
@@ -24,19 +33,6 @@ const HOURS_MS_MAX = 400 * 3_600_000;
 /** What sums of hours cannot tell, or tell otherwise. */
 const NO_ROLL_UP = /\b(sport|port|folded|bytes|pkts|rate)\b/;
 
-const DIMENSIONS = [
-  ["class", "class"],
-  ["node", "node"],
-  ["peer", "peer"],
-  ["proto", "protocol"],
-  ["src", "source"],
-  ["dst", "destination"],
-  ["host", "either end"],
-  ["sport", "source port"],
-  ["dport", "destination port"],
-  ["srcNet", "source network"],
-  ["dstNet", "destination network"],
-];
 const SHOWS = [["groups", "Groups"], ["sankey", "Sankey"], ["flows", "Flows"]];
 const GROUPS_MAX = 300;
 const GAPS_MAX = 1_000;
@@ -567,59 +563,4 @@ export class ExploreView {
     const { groups } = await ask("/top", this.#groupsQuestion(1_000));
     return { columns: Object.keys(groups[0] ?? {}), rows: groups };
   }
-}
-
-/** @param {string} name */
-function dimensionText(name) {
-  return DIMENSIONS.find(([each]) => each === name)?.[1] ?? name;
-}
-
-/** @param {string} text */
-function capitalized(text) {
-  return text.slice(0, 1).toUpperCase() + text.slice(1);
-}
-
-/** Both directions. @param {any} group */
-function bytesOf({ txBytes, rxBytes }) {
-  return Number(sum(txBytes, rxBytes));
-}
-
-/** @param {string} dimension @param {string | number} value */
-function labelOf(dimension, value) {
-  if (dimension === "proto") return protoName(Number(value));
-  if (value === "" || value === 0) {
-    return dimension.includes("port") ? "no port" : dimension === "peer" ? "no node" : "no address";
-  }
-  return shownName(String(value));
-}
-
-/** @param {any} group @param {string} name */
-function valueOf(group, name) {
-  switch (name) {
-    case "bytes":
-      return sum(group.txBytes, group.rxBytes);
-    case "packets":
-      return sum(group.txPackets, group.rxPackets);
-    case "average":
-      return group.averageBitsPerSecond ?? 0;
-    case "peak":
-      return group.peakBitsPerSecond ?? 0;
-    case "p95":
-      return group.percentile95BitsPerSecond ?? 0;
-    default:
-      return group[name];
-  }
-}
-
-/** How far around its window a flow is looked at first. */
-const FLOW_MS = 120_000;
-
-/** Address of one flow's view. @param {App} app @param {any} flow */
-export function flowHref(app, flow) {
-  const { node, proto, src, sport, dst, dport } = flow;
-  return app.href("flow", {
-    ...{ node, proto: String(proto), src, sport: String(sport), dst, dport: String(dport) },
-    from: String(Date.parse(flow.start) - FLOW_MS),
-    to: String(Date.parse(flow.end) + FLOW_MS),
-  });
 }
