@@ -93,7 +93,8 @@ const SHOWN = [
 
 /** The printed address leads to the log of all three nodes, adopted. */
 async function assertCollectorAnswers(child: Child): Promise<void> {
-  const [, url] = /collector +(http:\S+) /.exec(child.stderr)!;
+  const [, url] = /page +(http:\S+) /.exec(child.stderr)!;
+  assert.match(await (await fetch(`${url}/`)).text(), /<title>tunlog/);
   const { collections } = await (await fetch(`${url}/collections`)).json();
   const streams = Object.values<{ orphan?: boolean }>(collections.tunlog.instances);
   assert.deepEqual(streams.map(({ orphan }) => orphan), [undefined, undefined, undefined]);
