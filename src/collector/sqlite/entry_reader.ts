@@ -26,6 +26,8 @@ type Row = Record<string, unknown>;
 /** What is read of a message. */
 const MESSAGE_COLUMNS = "message.*, entry.proc_id, entry.proc_seq, entry.received_ms," +
   " entry.segment, entry.text_length";
+/** Segments whose texts are kept unpacked: a few MB each at most. */
+const SEGMENT_TEXTS_MAX = 8;
 /** List that a class's rows stand in: what no route explains is an exit on the wire. */
 const LIST_OF_CLASS = CLASS_NAMES.map((name) => name === "unknown" ? "exit" : name);
 
@@ -44,7 +46,8 @@ export class EntryReader {
   readonly #segmentOf: StatementSync;
   readonly #lengths: StatementSync;
   readonly #texts: StatementSync;
-  #lastTexts: SegmentTexts | null = null;
+  /** By segment, the latest used last. */
+  readonly #segmentTexts = new Map<number, ReadonlyMap<number, string>>();
 
   constructor(
     database: DatabaseSync,
@@ -200,11 +203,17 @@ export class EntryReader {
 
   /** JSON that was kept of an entry. */
   #text(segment: number, id: number): string {
-    if (this.#lastTexts?.segment !== segment) this.#lastTexts = this.#readTexts(segment);
-    return this.#lastTexts.byEntry.get(id) ?? "{}";
+    const kept = this.#segmentTexts;
+    const texts = kept.get(segment) ?? this.#readTexts(segment);
+    // By time, entries of several segments take turns.
+    kept.delete(segment);
+    kept.set(segment, texts);
+    if (kept.size > SEGMENT_TEXTS_MAX) kept.delete(kept.keys().next().value!);
+    return texts.get(id) ?? "{}";
   }
 
-  #readTexts(segment: number): SegmentTexts {
+  /** What was kept of a segment's entries, by entry. */
+  #readTexts(segment: number): ReadonlyMap<number, string> {
     const first = Number(this.#segmentOf.get(segment)?.first_entry ?? 0);
     const blob = this.#texts.get(segment)!.texts as Uint8Array;
     const text = new TextDecoder().decode(unpackBlob(blob));
@@ -215,14 +224,8 @@ export class EntryReader {
       byEntry.set(Number(row.id), text.slice(start, end));
       start = end;
     }
-    return { segment, byEntry };
+    return byEntry;
   }
-}
-
-/** What was kept of a segment's entries: the next one asked for is likely of the same segment. */
-interface SegmentTexts {
-  readonly segment: number;
-  readonly byEntry: ReadonlyMap<number, string>;
 }
 
 const NO_MESSAGE: Message = {

@@ -164,6 +164,28 @@ test(
   }),
 );
 
+test(
+  "message() finds each one's text, however many segments take turns",
+  scene((s) => {
+    const stream = s.adopted("a");
+    const SEGMENTS = 20;
+    // A segment a commit, of two entries.
+    for (let number = 0; number < SEGMENTS; number++) {
+      const pair = [2 * number + 1, 2 * number + 2];
+      s.store.commit(
+        makeBatch(s.store, START_MS, pair.map((each) => message(stream, each, START_MS))),
+      );
+    }
+    const { reader } = s;
+    for (const turns of [1, 3, SEGMENTS]) {
+      for (let step = 0; step < 4 * SEGMENTS; step++) {
+        const id = 2 * ((step * 7) % turns) + 1 + (step & 1);
+        assert.match(reader.message(id)!.restJson, new RegExp(`"proc_seq":${id}}`));
+      }
+    }
+  }),
+);
+
 test("processes() names exactly the numbers that did not come, in any order of coming", () => {
   fc.assert(
     fc.property(
