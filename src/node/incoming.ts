@@ -94,6 +94,7 @@ export class Incoming {
       slotBytes: PACKET_SLOT_BYTES,
       headroomBytes: 0,
     });
+    this.#batch.limit = RECEIVE_SLOTS_BULK;
     const { tcp, udp } = parts.tun.offloads;
     this.#coalescer = new Coalescer(buffer, { capacity: COALESCE_PACKETS_MAX, tcp, udp });
     this.#joins = tcp || udp;
@@ -119,8 +120,10 @@ export class Incoming {
     this.#coalescer.begin();
     for (let index = 0; index < count; index++) bytes += this.#incomingEntry(index);
     this.#write();
-    // Large batches are taken fewer at a time, so that they are still in the cache when they are opened.
-    batch.limit = bytes > READ_BYTES_MAX / 2 ? RECEIVE_SLOTS_BULK : RECEIVE_SLOTS;
+    // Large entries are taken fewer at a time, so that they are still in the cache when they are opened; and more only
+    // step by step, so that a flow that swells does not make memory of all slots resident.
+    if (bytes > READ_BYTES_MAX / 2) batch.limit = RECEIVE_SLOTS_BULK;
+    else if (count === batch.limit) batch.limit = Math.min(RECEIVE_SLOTS, 2 * count);
   }
 
   /** One entry of the receive batch. @returns Its bytes. */

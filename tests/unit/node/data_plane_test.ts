@@ -45,6 +45,33 @@ test("DataPlane keeps packets until there is a session, and the rest waits with 
   assertConserved(b);
 });
 
+test("DataPlane receives a few datagrams at first, then twice as many as a full batch had, to the limit", () => {
+  const { a, b, run } = lab({ seed: 30 });
+  a.inject(packet("10.0.0.1", "10.0.0.2", 60));
+  run(50);
+  // Nothing else is under way: what comes now is received in these batches alone.
+  const takenBy = (steps: number): number[] =>
+    Array.from({ length: steps }, () => {
+      const before = b.udp.waiting;
+      b.dataPlane.step(0);
+      return before - b.udp.waiting;
+    });
+  const fill = (count: number, bytes: number): void => {
+    for (let each = 0; each < count; each++) a.inject(packet("10.0.0.1", "10.0.0.2", bytes));
+    while (a.tun.waiting > 0) a.dataPlane.step(0);
+  };
+  fill(250, 60);
+  assert.deepEqual(takenBy(6), [6, 12, 24, 48, 64, 64]);
+  takenBy(1);
+  assert.equal(b.udp.waiting, 0);
+  // Batches of many bytes are small again from the next one on.
+  fill(200, 9_000);
+  assert.deepEqual(takenBy(3), [64, 6, 12]);
+  takenBy(9);
+  assert.equal(b.udp.waiting, 0);
+  assertConserved(b);
+});
+
 test("DataPlane drops what waited when the handshake is given up", () => {
   const { a, network, run } = lab({ seed: 3 });
   network.filter = () => false;
