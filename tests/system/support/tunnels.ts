@@ -234,19 +234,35 @@ export async function startTunnel(
   return new Tunnel(implementation, namespace, name, config, child, path);
 }
 
+/** Times that wireguard-go is started before a test gives up. */
+const STARTS_MAX = 3;
+
+/** Starts wireguard-go and waits until `wg` finds it. */
+async function startServing(namespace: Namespace, name: string): Promise<Child> {
+  for (let start = 1;; start++) {
+    // The variable is what its background mode sets for itself; here it only keeps a banner out of the output.
+    const child = namespace.spawn(["wireguard-go", "-f", name], {
+      env: { WG_PROCESS_FOREGROUND: "1" },
+    });
+    const isServing = await waitUntil(
+      `wireguard-go serves ${name}`,
+      () =>
+        !child.running ? "ended" : namespace.runSync(["wg", "show", name]).code === 0 && "serving",
+    );
+    if (isServing === "serving") return child;
+    // A `wg` that comes between its bind and listen takes the socket for a dead one and removes it (wg's ipc-uapi-unix.h).
+    if (start === STARTS_MAX || !child.stderr.includes("Failed to listen on uapi socket")) {
+      throw new Error(`wireguard-go has ended\n${child.stdout}${child.stderr}`);
+    }
+  }
+}
+
 async function startReference(
   namespace: Namespace,
   name: string,
   config: TunnelConfig,
 ): Promise<Tunnel> {
-  // The variable is what its background mode sets for itself; here it only keeps a banner out of the output.
-  const child = namespace.spawn(["wireguard-go", "-f", name], {
-    env: { WG_PROCESS_FOREGROUND: "1" },
-  });
-  await waitUntil(
-    `wireguard-go serves ${name}`,
-    () => child.running && namespace.runSync(["wg", "show", name]).code === 0,
-  );
+  const child = await startServing(namespace, name);
   const path = writeConfig(namespace, `${name}.setconf`, renderReferenceConfig(config));
   namespace.mustSync(["wg", "setconf", name, path]);
   namespace.ip(
