@@ -302,6 +302,8 @@ export const ADDRESSES_CACHED_MAX = 262_144;
 export const ADDRESSES_WAITING_MAX = 262_144;
 /** Decoded rows that a reader keeps for its next scan, unless configured. */
 export const READER_CACHE_BYTES_DEFAULT = 32 * 1024 ** 2;
+/** Texts of entries that a reader keeps: more than the longest of one commit, two bytes a character. */
+export const READER_TEXTS_BYTES = 64 * 1024 ** 2;
 
 // ---- Collector's front ----------------------------------------------------------------------------------------------
 

@@ -53,3 +53,8 @@ test("limits: hash tables are powers of two", () => {
     assert.equal(slots & (slots - 1), 0);
   }
 });
+
+test("limits: the texts of one commit are kept whole by a reader", () => {
+  const longest = limits.COMMIT_BODY_BYTES_MAX + limits.INGEST_BODY_BYTES_MAX;
+  assert.ok(2 * longest < limits.READER_TEXTS_BYTES);
+});

@@ -5,6 +5,7 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { CLASS_NAMES } from "../../counters.ts";
+import { READER_TEXTS_BYTES } from "../../limits.ts";
 import type { GapCause } from "../../logtail/mod.ts";
 import { type Connection, LISTS, type Message, toCount, writeMessage } from "../../netlog/mod.ts";
 import { ROW_FOLDED, type RowColumns } from "../rows.ts";
@@ -19,6 +20,7 @@ import { unpackBlob } from "./blob.ts";
 import { counterOf, parseSums } from "./row_sums.ts";
 import type { Scanner } from "./scan.ts";
 import { ENTRY_KINDS } from "./schema.ts";
+import { SegmentCache } from "./segment_cache.ts";
 import { toNs } from "./time_columns.ts";
 
 type Row = Record<string, unknown>;
@@ -26,8 +28,6 @@ type Row = Record<string, unknown>;
 /** What is read of a message. */
 const MESSAGE_COLUMNS = "message.*, entry.proc_id, entry.proc_seq, entry.received_ms," +
   " entry.segment, entry.text_length";
-/** Segments whose texts are kept unpacked: a few MB each at most. */
-const SEGMENT_TEXTS_MAX = 8;
 /** List that a class's rows stand in: what no route explains is an exit on the wire. */
 const LIST_OF_CLASS = CLASS_NAMES.map((name) => name === "unknown" ? "exit" : name);
 
@@ -46,8 +46,7 @@ export class EntryReader {
   readonly #segmentOf: StatementSync;
   readonly #lengths: StatementSync;
   readonly #texts: StatementSync;
-  /** By segment, the latest used last. */
-  readonly #segmentTexts = new Map<number, ReadonlyMap<number, string>>();
+  readonly #segmentTexts = new SegmentCache<SegmentTexts>(READER_TEXTS_BYTES, textsBytes);
 
   constructor(
     database: DatabaseSync,
@@ -203,17 +202,11 @@ export class EntryReader {
 
   /** JSON that was kept of an entry. */
   #text(segment: number, id: number): string {
-    const kept = this.#segmentTexts;
-    const texts = kept.get(segment) ?? this.#readTexts(segment);
-    // By time, entries of several segments take turns.
-    kept.delete(segment);
-    kept.set(segment, texts);
-    if (kept.size > SEGMENT_TEXTS_MAX) kept.delete(kept.keys().next().value!);
-    return texts.get(id) ?? "{}";
+    const texts = this.#segmentTexts.get(`${segment}`, () => this.#readTexts(segment));
+    return texts.byEntry.get(id) ?? "{}";
   }
 
-  /** What was kept of a segment's entries, by entry. */
-  #readTexts(segment: number): ReadonlyMap<number, string> {
+  #readTexts(segment: number): SegmentTexts {
     const first = Number(this.#segmentOf.get(segment)?.first_entry ?? 0);
     const blob = this.#texts.get(segment)!.texts as Uint8Array;
     const text = new TextDecoder().decode(unpackBlob(blob));
@@ -224,8 +217,21 @@ export class EntryReader {
       byEntry.set(Number(row.id), text.slice(start, end));
       start = end;
     }
-    return byEntry;
+    return { chars: text.length, byEntry };
   }
+}
+
+/** What was kept of a segment's entries, by entry. */
+interface SegmentTexts {
+  readonly chars: number;
+  readonly byEntry: ReadonlyMap<number, string>;
+}
+
+/** What stands around one text. */
+const TEXT_BYTES = 100;
+
+function textsBytes({ chars, byEntry }: SegmentTexts): number {
+  return 2 * chars + TEXT_BYTES * byEntry.size;
 }
 
 const NO_MESSAGE: Message = {

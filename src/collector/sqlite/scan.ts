@@ -5,6 +5,7 @@
  * the tier, in minutes that no hour holds yet, or in segments that no minute holds yet. The caller holds one transaction.
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { ROW_BYTES } from "../rows.ts";
 import type { ScanPart, ScanRange, Totals, TotalsQuery } from "../store.ts";
 import { unpackBlob } from "./blob.ts";
 import { decodeColumns } from "./column_codec.ts";
@@ -16,6 +17,14 @@ import { decodeSegment, type Segment } from "./segment_codec.ts";
 import { bucketEnd, HOUR_MS, MINUTE_MS } from "./time_columns.ts";
 
 type Visit = (part: ScanPart) => void;
+
+/** What stands around columns, and what a count beyond their width takes. */
+const COLUMNS_BYTES = 2_048;
+const BEYOND_BYTES = 100;
+
+function segmentBytes({ columns }: Segment): number {
+  return columns.src.length * ROW_BYTES + columns.beyond.size * BEYOND_BYTES + COLUMNS_BYTES;
+}
 
 /** See file header. */
 export class Scanner {
@@ -35,7 +44,7 @@ export class Scanner {
   readonly #sumsBehind: StatementSync;
 
   constructor(database: DatabaseSync, cacheBytesMax: number) {
-    this.#cache = new SegmentCache(cacheBytesMax);
+    this.#cache = new SegmentCache(cacheBytesMax, segmentBytes);
     const prepare = (sql: string) => prepareArrays(database, sql);
     // The two halves of a wide segment's range may be years apart: such are looked through every time.
     this.#segmentsNear = prepare(

@@ -1,28 +1,21 @@
 /**
- * Decoded rows of a reader, kept for its next scan: pages ask for the same stretch of time again and again.
+ * What a reader has unpacked of segments, kept for the next time: pages ask for the same stretch of time again and again,
+ * and by time entries of several segments take turns.
  *
  * Guarantees: bounded in bytes, those used longest ago go first; a name means one thing for ever, for numbers on disk are
  * never given out twice.
  */
-import { ROW_BYTES, type RowColumns } from "../rows.ts";
-
-/** What is kept. */
-interface Decoded {
-  readonly columns: RowColumns;
-}
-
-/** What stands around columns. */
-const COLUMNS_BYTES = 2_048;
-const BEYOND_BYTES = 100;
-
 /** See file header. */
-export class SegmentCache<T extends Decoded> {
+export class SegmentCache<T> {
   readonly #bytesMax: number;
+  readonly #bytesOf: (value: T) => number;
   readonly #kept = new Map<string, T>();
   #bytes = 0;
 
-  constructor(bytesMax: number) {
+  /** @param bytesOf Memory that a value takes; the same each time. */
+  constructor(bytesMax: number, bytesOf: (value: T) => number) {
     this.#bytesMax = bytesMax;
+    this.#bytesOf = bytesOf;
   }
 
   /** Returns what `name` means, from memory or by `decode`. */
@@ -35,16 +28,12 @@ export class SegmentCache<T extends Decoded> {
     }
     const made = decode();
     this.#kept.set(name, made);
-    this.#bytes += bytesOf(made);
+    this.#bytes += this.#bytesOf(made);
     for (const [oldest, value] of this.#kept) {
       if (this.#bytes <= this.#bytesMax) break;
       this.#kept.delete(oldest);
-      this.#bytes -= bytesOf(value);
+      this.#bytes -= this.#bytesOf(value);
     }
     return made;
   }
-}
-
-function bytesOf({ columns }: Decoded): number {
-  return columns.src.length * ROW_BYTES + columns.beyond.size * BEYOND_BYTES + COLUMNS_BYTES;
 }
