@@ -10,13 +10,13 @@ import type { CryptoPort, NativeBuffer } from "../ports.ts";
 import { ENDPOINT, ENDPOINT_WORDS } from "../ports.ts";
 import { AllowedIps, destinationOwner, NO_OWNER, sourceOwner } from "./allowed_ips.ts";
 import type { AnswerWords } from "./answers.ts";
-import { NEWS, PEER } from "./board_layout.ts";
+import { CARRIED, NEWS, PEER } from "./board_layout.ts";
 import { type CarrierBoard, type HeldPlace, PEER_WORDS } from "./carrier_board.ts";
 import type { CarriedPeer, Carrying } from "./carrying.ts";
 import type { RouteChange } from "./config.ts";
 import { IndexTable } from "./index_table.ts";
 import { DATA, DATA_BYTES_MIN, MESSAGE, messageKind, NOT_A_MESSAGE } from "./messages.ts";
-import { paddedLength, Session } from "./session.ts";
+import { Session } from "./session.ts";
 import { NO_PEER, RECEIVE, RESULT, SEAL } from "./status.ts";
 import { PresentTime } from "./time.ts";
 import { completeTiming, lastMinuteRekeyMs, type Timing } from "./timing.ts";
@@ -29,8 +29,15 @@ export interface CarrierOptions {
   readonly mtuBytes: number;
 }
 
-/** Floats behind CarrierBoard.numbers, in the layout's order. */
-const NUMBER = { TX_DATAGRAMS: 0, TX_BYTES: 1, RX_DATAGRAMS: 2, RX_BYTES: 3, LAST_MS: 4 } as const;
+/** Floats behind CarrierBoard.numbers. */
+const floatOf = (field: number): number => (field - CARRIED.TX_DATAGRAMS) / 2;
+const NUMBER = {
+  TX_DATAGRAMS: floatOf(CARRIED.TX_DATAGRAMS),
+  TX_BYTES: floatOf(CARRIED.TX_BYTES),
+  RX_DATAGRAMS: floatOf(CARRIED.RX_DATAGRAMS),
+  RX_BYTES: floatOf(CARRIED.RX_BYTES),
+  LAST_MS: floatOf(CARRIED.LAST_MS),
+} as const;
 
 /** See file header. */
 export class Carrier implements Carrying {
@@ -76,10 +83,7 @@ export class Carrier implements Carrying {
     const held = this.#sendingOf(peer);
     if (held === null || !held.session.maySeal()) return SEAL.NO_SESSION;
     const { session } = held;
-    const padded = paddedLength(length, this.#mtuBytes);
-    const { bytes } = buffer;
-    for (let at = offset + length; at < offset + padded; at++) bytes[at] = 0;
-    const sealedLength = session.seal(buffer, offset, padded);
+    const sealedLength = session.sealPadded(buffer, offset, length, this.#mtuBytes);
     const time = this.#time;
     peer.note(time);
     peer.answers.sent();

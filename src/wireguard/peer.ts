@@ -20,7 +20,7 @@ import { Initiator, type InitiatorContext } from "./initiator.ts";
 import type { Jitter } from "./jitter.ts";
 import { parseResponse, RESPONSE_BYTES } from "./messages.ts";
 import { type OpenedInitiation, SessionKeys } from "./noise.ts";
-import { paddedLength, Session } from "./session.ts";
+import { Session } from "./session.ts";
 import { SessionSet } from "./session_set.ts";
 import { RECEIVE, SEAL } from "./status.ts";
 import { compareTimestamps } from "./tai64n.ts";
@@ -190,10 +190,7 @@ export class Peer {
       this.#wantSession();
       return SEAL.NO_SESSION;
     }
-    const padded = paddedLength(length, this.#context.mtuBytes);
-    const bytes = buffer.bytes;
-    for (let at = offset + length; at < offset + padded; at++) bytes[at] = 0;
-    const sealedLength = session.seal(buffer, offset, padded);
+    const sealedLength = session.sealPadded(buffer, offset, length, this.#context.mtuBytes);
     this.#onSent();
     if (length !== 0) this.#answers.dataSent();
     if (session.wantsRenewal()) this.#wantSession();

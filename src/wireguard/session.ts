@@ -46,7 +46,7 @@ export interface SessionOptions {
 }
 
 /** Linux calculate_skb_padding: to 16 bytes, but not beyond the MTU, so that no full packet grows. */
-export function paddedLength(length: number, mtuBytes: number): number {
+function paddedLength(length: number, mtuBytes: number): number {
   const padded = (length + PADDING_BYTES - 1) & -PADDING_BYTES;
   return Math.max(length, Math.min(padded, mtuBytes));
 }
@@ -132,6 +132,17 @@ export class Session {
     view.setUint32(header + DATA.COUNTER_HI, counter / WORD, true);
     this.#sendKey.seal(buffer, offset, length, counter);
     return length + TRANSPORT_HEADER_BYTES + TAG_BYTES;
+  }
+
+  /**
+   * Pads a packet with zeroes and seals it as seal() does; the buffer has room for the padding, too.
+   * @param mtuBytes Padding makes no packet longer than this.
+   */
+  sealPadded(buffer: NativeBuffer, offset: number, length: number, mtuBytes: number): number {
+    const padded = paddedLength(length, mtuBytes);
+    const { bytes } = buffer;
+    for (let at = offset + length; at < offset + padded; at++) bytes[at] = 0;
+    return this.seal(buffer, offset, padded);
   }
 
   /**
