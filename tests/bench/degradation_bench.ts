@@ -22,7 +22,7 @@ import { cannotRun } from "../system/support/runtimes.ts";
 import { iperf, type IperfResult } from "../system/support/traffic.ts";
 import { buildBinary, type Contender, type Ready, startContender } from "./support/contenders.ts";
 import { datagramsReceived, HEADER_BYTES } from "./support/loads.ts";
-import { loadText, machineFacts, printFacts, putBunOnPath } from "./support/machine.ts";
+import { announce, loadText, putBunOnPath } from "./support/machine.ts";
 import { type BenchOptions, parseBenchOptions } from "./support/options.ts";
 import { spanCells, writeResults } from "./support/report.ts";
 import { orderOf, quantile, summarize } from "./support/statistics.ts";
@@ -190,9 +190,7 @@ async function main(): Promise<number> {
   }
   putBunOnPath();
   if (options.contenders.includes("binary")) buildBinary();
-  const machine = machineFacts("deno", "bun", "wireguard-go", "iperf3");
-  printFacts(machine);
-  console.log(`${options.rounds} rounds of ${options.seconds} s, order flipped each round\n`);
+  const machine = announce(["deno", "bun", "wireguard-go", "iperf3"], options);
   const curves = await measure(options);
   console.log(`${table(curves)}\n\nload at end: ${loadText()}`);
   writeResults(options.jsonPath, { machine, options, curves: Object.fromEntries(curves) });

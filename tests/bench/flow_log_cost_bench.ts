@@ -27,7 +27,7 @@ import { cannotRun } from "../system/support/runtimes.ts";
 import { cpuTimeNs } from "../system/support/usage.ts";
 import { type Ready, startContender } from "./support/contenders.ts";
 import { datagramsReceived, HEADER_BYTES, type Load, runLoad } from "./support/loads.ts";
-import { loadText, machineFacts, printFacts } from "./support/machine.ts";
+import { announce, loadText } from "./support/machine.ts";
 import { type BenchOptions, parseBenchOptions } from "./support/options.ts";
 import { spanCells, writeResults } from "./support/report.ts";
 import { orderOf, summarize } from "./support/statistics.ts";
@@ -190,9 +190,7 @@ async function main(): Promise<number> {
     console.error(`Cannot measure: ${obstacle}`);
     return 1;
   }
-  const machine = machineFacts("deno", "iperf3");
-  printFacts(machine);
-  console.log(`${options.rounds} rounds of ${options.seconds} s, order flipped each round\n`);
+  const machine = announce(["deno", "iperf3"], options);
   const { samples, uploads } = await measure(options);
   console.log(table(samples));
   console.log(`\n${uploads} uploads; load at end: ${loadText()}`);

@@ -26,7 +26,7 @@ import { cpuTimeNs } from "../system/support/usage.ts";
 import { type Aim, aimTable } from "./support/aims.ts";
 import { buildC } from "./support/build_c.ts";
 import { linkCounts } from "./support/link_counts.ts";
-import { loadText, machineFacts, printFacts, putBunOnPath } from "./support/machine.ts";
+import { announce, loadText, putBunOnPath } from "./support/machine.ts";
 import { parseBenchOptions } from "./support/options.ts";
 import { pingTimes } from "./support/pings.ts";
 import { type ResultMeasure, resultRows, resultTable, writeResults } from "./support/report.ts";
@@ -209,9 +209,7 @@ async function main(): Promise<number> {
     return 1;
   }
   putBunOnPath();
-  const machine = machineFacts("gcc", "deno", "bun", "iperf3");
-  printFacts(machine);
-  console.log(`${options.rounds} rounds of ${options.seconds} s, order flipped each round\n`);
+  const machine = announce(["gcc", "deno", "bun", "iperf3"], options);
   const { samples, differences } = await measure(options);
   const rows = resultRows(samples, SHOWN, options.contenders, BASE);
   console.log(`\n${resultTable(rows, SHOWN, BASE)}`);

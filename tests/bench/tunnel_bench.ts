@@ -43,7 +43,7 @@ import {
   type Ready,
   startContender,
 } from "./support/contenders.ts";
-import { loadText, machineFacts, printFacts, putBunOnPath } from "./support/machine.ts";
+import { announce, loadText, putBunOnPath } from "./support/machine.ts";
 import { type BenchOptions, parseBenchOptions } from "./support/options.ts";
 import { resultRows, resultTable, spanCells, writeResults } from "./support/report.ts";
 import { orderOf, pairedRatios, Samples, summarize } from "./support/statistics.ts";
@@ -140,9 +140,7 @@ async function main(): Promise<number> {
   }
   putBunOnPath();
   if (options.contenders.includes("binary")) buildBinary();
-  const machine = machineFacts("deno", "bun", "wireguard-go", "iperf3");
-  printFacts(machine);
-  console.log(`${options.rounds} rounds of ${options.seconds} s, order flipped each round\n`);
+  const machine = announce(["deno", "bun", "wireguard-go", "iperf3"], options);
   const samples = await measure(options);
   const lines = options.measures.flatMap((name) => TUNNEL_MEASURES[name].lines);
   const rows = resultRows(samples, lines, options.contenders, BASE);

@@ -22,7 +22,7 @@ const VERSIONS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Facts about the machine by name, and the versions of `tools`. */
-export function machineFacts(...tools: (keyof typeof VERSIONS)[]): Record<string, string> {
+function machineFacts(...tools: (keyof typeof VERSIONS)[]): Record<string, string> {
   const facts: Record<string, string> = {
     cpu: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} cores`,
     kernel: release(),
@@ -42,9 +42,15 @@ export function loadText(): string {
   return readFileSync("/proc/loadavg", "utf8").split(" ").slice(0, 3).join(" ");
 }
 
-/** Prints facts, one a line. */
-export function printFacts(facts: Readonly<Record<string, string>>): void {
+/** Prints on what is measured, one fact a line, and how often. @returns The facts. */
+export function announce(
+  tools: readonly (keyof typeof VERSIONS)[],
+  { rounds, seconds }: { readonly rounds: number; readonly seconds: number },
+): Record<string, string> {
+  const facts = machineFacts(...tools);
   for (const [name, value] of Object.entries(facts)) console.log(`${name}: ${value}`);
+  console.log(`${rounds} rounds of ${seconds} s, order flipped each round\n`);
+  return facts;
 }
 
 /**
